@@ -1,0 +1,55 @@
+"""Nodes: the machines that an owner has."""
+
+from __future__ import annotations
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+
+
+class NodeStatus(models.TextChoices):
+    """How fresh a node's reports are, by control's clock."""
+
+    NEVER = "never", "Never seen"
+    ONLINE = "online", "Online"
+    STALE = "stale", "Stale"
+    OFFLINE = "offline", "Offline"
+
+
+class Node(models.Model):
+    """One machine with an agent."""
+
+    name = models.CharField(
+        max_length=40,
+        unique=True,
+        validators=[RegexValidator(r"^[a-z0-9][a-z0-9-]*$", "Lower-case letters, digits and hyphens.")],
+        help_text="The agent's SPARKWEB_NODE. It cannot be changed later.",
+    )
+    label = models.CharField(max_length=80, blank=True, help_text="Name shown on pages.")
+    role = models.CharField(max_length=80, blank=True, help_text="For example: primary, Kubernetes control plane.")
+    lan_address = models.GenericIPAddressField(null=True, blank=True, verbose_name="LAN address")
+    fabric_address = models.GenericIPAddressField(
+        null=True, blank=True, help_text="Address on the 200GbE link."
+    )
+    fabric_interface = models.CharField(max_length=32, blank=True, help_text="For example enp1s0f1np1.")
+    labels = models.JSONField(default=dict, blank=True)
+    status = models.CharField(
+        max_length=8, choices=NodeStatus.choices, default=NodeStatus.NEVER, editable=False
+    )
+    status_changed_at = models.DateTimeField(null=True, editable=False)
+    last_seen_at = models.DateTimeField(null=True, editable=False)
+    agent_version = models.CharField(max_length=40, blank=True, editable=False)
+    host_boot = models.CharField(max_length=40, blank=True, editable=False)
+    unified_memory = models.BooleanField(null=True, editable=False)
+    capabilities = models.JSONField(default=dict, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.label or self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("node", args=[self.name])

@@ -1,0 +1,255 @@
+"""What can run (definitions) and what ran (launches, attempts, members, events)."""
+
+from __future__ import annotations
+
+import secrets
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+
+from metrics_app.models import Node
+
+
+def uid_make() -> str:
+    """Return 16 random hex digits: the name of a launch or member in labels and addresses."""
+    return secrets.token_hex(8)
+
+
+class Engine(models.TextChoices):
+    VLLM = "vllm", "vLLM"
+    OLLAMA = "ollama", "Ollama"
+    SGLANG = "sglang", "SGLang"
+    LLAMACPP = "llamacpp", "llama.cpp"
+    TRTLLM = "trtllm", "TensorRT-LLM"
+    NIM = "nim", "NIM"
+    SCRIPT = "script", "Script"
+    CUSTOM = "custom", "Custom"
+
+
+class Publish(models.TextChoices):
+    """Where an engine's port is reachable."""
+
+    LOCAL = "local", "This node only"
+    FABRIC = "fabric", "The fabric link"
+    LAN = "lan", "The whole LAN, without a key"
+
+
+class CatalogueDefaults(models.Model):
+    """What models.yaml says beside its models: one row."""
+
+    schema_version = models.CharField(max_length=16, default="1.0")
+    defaults = models.JSONField(default=dict)
+    extra = models.JSONField(default=dict, help_text="Unknown top-level keys, kept for export.")
+
+    class Meta:
+        verbose_name_plural = "catalogue defaults"
+
+
+class ModelDefinition(models.Model):
+    """A model that can be started: one entry of models.yaml."""
+
+    slug = models.CharField(
+        max_length=80,
+        unique=True,
+        validators=[RegexValidator(r"^[a-z0-9][a-z0-9._-]*$", "Lower-case letters, digits, dots, hyphens.")],
+        help_text="The name that clients use for the model.",
+    )
+    name = models.CharField(max_length=120)
+    description = models.TextField(blank=True)
+    engine = models.CharField(max_length=16, choices=Engine.choices, default=Engine.VLLM)
+    model_id = models.CharField(max_length=300, help_text="Hugging Face id, or a path inside the image.")
+    image = models.CharField(max_length=300, blank=True, help_text="The engine's default if empty.")
+    port = models.PositiveIntegerField(
+        validators=[MinValueValidator(1), MaxValueValidator(65535)], help_text="On the node."
+    )
+    container_name = models.CharField(max_length=128, blank=True)
+    script_dir = models.CharField(max_length=200, blank=True)
+    settings = models.JSONField(default=dict, blank=True)
+    estimated_memory_gb = models.DecimalField(max_digits=7, decimal_places=2, null=True, blank=True)
+    publish = models.CharField(max_length=8, choices=Publish.choices, default=Publish.LOCAL)
+    enabled = models.BooleanField(default=True)
+    extra = models.JSONField(default=dict, blank=True, help_text="Unknown keys, kept for export.")
+    position = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["position", "slug"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("definition", args=[self.slug])
+
+    @property
+    def supports_tools(self) -> bool:
+        return bool(self.settings.get("enable_auto_tool_choice"))
+
+    @property
+    def max_context_length(self) -> int | None:
+        return self.settings.get("max_model_len")
+
+
+class LaunchState(models.TextChoices):
+    REQUESTED = "requested", "Requested"
+    PULLING = "pulling", "Pulling image"
+    STARTING = "starting", "Starting"
+    LOADING = "loading", "Loading"
+    READY = "ready", "Ready"
+    DEGRADED = "degraded", "Degraded"
+    STOPPING = "stopping", "Stopping"
+    STOPPED = "stopped", "Stopped"
+    FAILED = "failed", "Failed"
+    PARKED = "parked", "Parked"
+    LOST = "lost", "Lost"
+
+
+ENDED_STATES = (LaunchState.STOPPED, LaunchState.FAILED, LaunchState.PARKED)
+SERVING_STATES = (LaunchState.READY, LaunchState.DEGRADED)
+
+
+class Desired(models.TextChoices):
+    RUNNING = "running", "Running"
+    STOPPED = "stopped", "Stopped"
+
+
+class Launch(models.Model):
+    """Someone's wish that a definition runs on a node, and how it went."""
+
+    uid = models.CharField(max_length=16, unique=True, default=uid_make, editable=False)
+    definition = models.ForeignKey(
+        ModelDefinition, null=True, on_delete=models.SET_NULL, related_name="launches"
+    )
+    definition_slug = models.CharField(max_length=80, db_index=True)
+    engine = models.CharField(max_length=16, choices=Engine.choices)
+    node = models.ForeignKey(Node, null=True, on_delete=models.SET_NULL, related_name="launches")
+    node_name = models.CharField(max_length=40)
+    desired = models.CharField(max_length=8, choices=Desired.choices, default=Desired.RUNNING)
+    state = models.CharField(max_length=12, choices=LaunchState.choices, default=LaunchState.REQUESTED)
+    generation = models.PositiveIntegerField(default=1)
+    live = models.BooleanField(default=True, help_text="Not yet ended.")
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    forced_reason = models.CharField(max_length=300, blank=True)
+    failure_code = models.CharField(max_length=40, blank=True)
+    failure_reason = models.TextField(blank=True)
+    retry_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    state_changed_at = models.DateTimeField(default=timezone.now)
+    ready_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        verbose_name_plural = "launches"
+        indexes = [
+            models.Index(fields=["state"]),
+            models.Index(fields=["definition_slug", "-created_at"]),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["definition", "node"], condition=Q(live=True), name="one_live_launch_per_definition_and_node"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.definition_slug} on {self.node_name}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("launch", args=[self.uid])
+
+    @property
+    def is_serving(self) -> bool:
+        return self.state in SERVING_STATES
+
+
+class Outcome(models.TextChoices):
+    OPEN = "open", "Open"
+    STOPPED = "stopped", "Stopped"
+    FAILED = "failed", "Failed"
+
+
+class LaunchAttempt(models.Model):
+    """One try to run a launch; a restart is a new attempt of the same launch."""
+
+    launch = models.ForeignKey(Launch, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()
+    generation = models.PositiveIntegerField()
+    started_at = models.DateTimeField(default=timezone.now)
+    ready_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=8, choices=Outcome.choices, default=Outcome.OPEN)
+    failure_reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["launch", "number"], name="attempt_number_once")]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.launch}"
+
+
+class LaunchMember(models.Model):
+    """One container of an attempt on one node."""
+
+    uid = models.CharField(max_length=16, unique=True, default=uid_make, editable=False)
+    attempt = models.ForeignKey(LaunchAttempt, on_delete=models.CASCADE, related_name="members")
+    node = models.ForeignKey(Node, null=True, on_delete=models.SET_NULL, related_name="members")
+    rank = models.PositiveIntegerField(default=0)
+    port = models.PositiveIntegerField()
+    live = models.BooleanField(default=True)
+    container_name = models.CharField(max_length=160)
+    container_id = models.CharField(max_length=64, blank=True)
+    image = models.CharField(max_length=300)
+    image_digest = models.CharField(max_length=120, blank=True)
+    spec = models.JSONField(default=dict)
+    notes = models.JSONField(default=list)
+    phase = models.CharField(max_length=12, blank=True)
+    stage = models.JSONField(null=True, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    oom_killed = models.BooleanField(null=True, blank=True)
+    peak_memory_bytes = models.BigIntegerField(null=True, blank=True)
+    last_log = models.TextField(blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["rank"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["node", "port"], condition=Q(live=True), name="one_live_member_per_node_and_port"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.container_name
+
+    @property
+    def argv(self) -> list[str]:
+        return [*(self.spec.get("entrypoint") or []), *self.spec.get("command", [])]
+
+
+class LaunchEvent(models.Model):
+    """The timeline of a launch."""
+
+    launch = models.ForeignKey(Launch, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(default=timezone.now)
+    kind = models.CharField(max_length=32)
+    from_state = models.CharField(max_length=12, blank=True)
+    to_state = models.CharField(max_length=12, blank=True)
+    message = models.TextField(blank=True)
+    actor_label = models.CharField(max_length=160, blank=True)
+    data = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+

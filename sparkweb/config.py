@@ -1,0 +1,101 @@
+"""Settings that every process shares, Django or not.
+
+The supervisor and the agent read these without loading Django;
+sparkweb/settings.py takes them from here.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+
+from sparkweb.env import (
+    EnvironmentInvalid,
+    env_bool,
+    env_choice,
+    env_int,
+    env_list,
+    env_path,
+    env_str,
+    env_url,
+)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def _default_node_name() -> str:
+    short = socket.gethostname().split(".")[0].lower()
+    return re.sub(r"[^a-z0-9-]+", "-", short).strip("-")[:40] or "node"
+
+
+DATA_DIR = env_path(
+    "SPARKWEB_DATA_DIR",
+    Path.home() / ".local" / "share" / "sparkweb",
+    "Folder of the database, logs, artifacts, keys and the private Redis.",
+    shown="~/.local/share/sparkweb",
+)
+HOST = env_str("SPARKWEB_HOST", "127.0.0.1", "Address that the web process listens on.")
+PORT = env_int("SPARKWEB_PORT", 5173, "Port that the web process listens on.", low=1, high=65535)
+NODE_NAME = env_str("SPARKWEB_NODE", _default_node_name(), "Name of this node; the short host name if unset.")
+REDIS_URL = env_url(
+    "REDIS_URL",
+    f"unix://{DATA_DIR / 'run' / 'redis.sock'}",
+    "Redis that all processes and nodes share; without it `up` runs a private one on a Unix socket.",
+    ("redis", "rediss", "unix"),
+    secret=True,
+)
+WEB_URL = env_url(
+    "SPARKWEB_WEB_URL",
+    f"http://{HOST}:{PORT}",
+    "Where an agent finds the web process, for bytes too large for Redis.",
+    ("http", "https"),
+)
+NODE_KEY_FILE = env_path(
+    "SPARKWEB_NODE_KEY_FILE",
+    DATA_DIR / "agent" / NODE_NAME / "node.key",
+    "File with this node's private key, mode 0600.",
+    shown="<data folder>/agent/<node>/node.key",
+)
+DOCKER_HOST = env_str(
+    "DOCKER_HOST", "unix:///var/run/docker.sock", "Docker engine of this node; Podman's socket works too."
+)
+HF_CACHE = env_path(
+    "SPARKWEB_HF_CACHE",
+    Path.home() / ".cache" / "huggingface",
+    "Hugging Face cache on the node, mounted into engines.",
+    shown="~/.cache/huggingface",
+)
+INSTALLATION = env_str(
+    "SPARKWEB_INSTALLATION",
+    "",
+    "Owner label of our containers, 8 hex digits; read from the data folder if unset. "
+    "A second node's agent gets the first one's.",
+)
+SECRETS_DIR = env_path(
+    "SPARKWEB_SECRETS_DIR",
+    DATA_DIR / "secrets",
+    "Folder of secret files on the node (hf_token, ngc_api_key) that enter containers as files.",
+    shown="<data folder>/secrets",
+)
+LOG_LEVEL = env_choice(
+    "SPARKWEB_LOG_LEVEL", "info", "How much is logged.", ("debug", "info", "warning", "error")
+)
+LOG_JSON = env_bool("SPARKWEB_LOG_JSON", False, "Write logs as JSON lines instead of text.")
+
+if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", NODE_NAME):
+    raise EnvironmentInvalid(
+        f"SPARKWEB_NODE={NODE_NAME!r}: must be lower-case letters, digits and hyphens, at most 40"
+    )
+if INSTALLATION and not re.fullmatch(r"[0-9a-f]{8}", INSTALLATION):
+    raise EnvironmentInvalid(f"SPARKWEB_INSTALLATION={INSTALLATION!r}: must be 8 hex digits")
+
+
+def broker_url(redis_url: str) -> str:
+    """Celery's spelling of a Redis URL: Unix sockets are `redis+socket://` there."""
+    if redis_url.startswith("unix://"):
+        return "redis+socket://" + redis_url.removeprefix("unix://")
+    return redis_url
+
+
+__all__ = [name for name in globals() if name.isupper()] + ["broker_url", "env_list"]

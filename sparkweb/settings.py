@@ -1,0 +1,358 @@
+"""Django settings: one module, from the environment only (docs/settings.md)."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from csp.constants import NONCE, NONE, SELF
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+from sparkweb import config
+from sparkweb.env import env_bool, env_int, env_list, env_path, env_str, env_url
+from sparkweb.installation import secret_key_read
+
+BASE_DIR = config.BASE_DIR
+DATA_DIR = config.DATA_DIR
+NODE_NAME = config.NODE_NAME
+REDIS_URL = config.REDIS_URL
+
+DEBUG = env_bool("SPARKWEB_DEBUG", False, "Show tracebacks in the browser. Never on a machine others reach.")
+SECRET_KEY = env_str(
+    "SPARKWEB_SECRET_KEY",
+    "",
+    "Key that signs sessions; made once in the data folder if unset.",
+    secret=True,
+) or secret_key_read(DATA_DIR)
+ADMIN_PASSWORD = env_str(
+    "SPARKWEB_ADMIN_PASSWORD",
+    "",
+    "Password of the first user, admin, at the first start; a one-time password is printed if unset.",
+    secret=True,
+)
+
+# Who may talk to us ------------------------------------------------------------
+
+LOOPBACK_NAMES = ["127.0.0.1", "localhost", "[::1]"]
+ALLOWED_HOSTS = env_list(
+    "SPARKWEB_ALLOWED_HOSTS",
+    [],
+    "Host names that browsers may use for this server, besides the loopback names and SPARKWEB_HOST. "
+    "`*` is refused: it would open the door to DNS rebinding.",
+)
+ALLOWED_HOSTS += LOOPBACK_NAMES + ([config.HOST] if config.HOST not in ("0.0.0.0", "::") else [])  # noqa: S104
+HTTPS = env_bool("SPARKWEB_HTTPS", False, "Set when a reverse proxy serves SparkWeb over HTTPS: secure cookies.")
+TRUSTED_PROXIES = env_list(
+    "SPARKWEB_TRUSTED_PROXIES",
+    [],
+    "Addresses of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+)
+CSRF_TRUSTED_ORIGINS = env_list(
+    "SPARKWEB_CSRF_TRUSTED_ORIGINS", [], "Origins (https://name) of a reverse proxy in front of SparkWeb."
+)
+COMPAT_PORTS = env_list(
+    "SPARKWEB_COMPAT_PORTS", [], "Old ports that web listens on too, for clients of the services it replaces: 5174,5175,5176."
+)
+
+SESSION_COOKIE_NAME = "sparkweb_session"
+CSRF_COOKIE_NAME = "sparkweb_csrf"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_AGE = 3600 * env_int(
+    "SPARKWEB_SESSION_HOURS", 336, "Hours until a login ends.", low=1, high=8760
+)
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = 31536000 if HTTPS else 0
+SECURE_SSL_REDIRECT = False  # the proxy redirects; loopback clients stay on HTTP
+X_FRAME_OPTIONS = "DENY"
+# Strict everywhere; /admin/ alone gets unsafe-eval, which its kit needs (accounts.middleware).
+CONTENT_SECURITY_POLICY: dict[str, Any] = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, "'unsafe-inline'"],
+        "img-src": [SELF, "data:"],
+        "connect-src": [SELF],
+        "font-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
+SILENCED_SYSTEM_CHECKS = [
+    "security.W008",  # the reverse proxy redirects to HTTPS
+    *(() if HTTPS else ("security.W004", "security.W012", "security.W016")),  # loopback without TLS
+]
+
+# The house ---------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "sparkweb.apps.SparkwebConfig",
+    "sparkweb.accounts",
+    "sparkweb.node_link",
+    "metrics_app",
+    "models_app",
+    "channels",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_filters",
+    "django_htmx",
+    "axes",
+    "csp",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "sparkweb.accounts.middleware.TrustedProxyMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "sparkweb.accounts.middleware.LoginEverywhereMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+ROOT_URLCONF = "sparkweb.urls"
+ASGI_APPLICATION = "sparkweb.asgi.application"
+APPEND_SLASH = False  # a redirected POST loses its body; compat paths answer both ways
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+                "sparkweb.context.page",
+            ],
+            "builtins": ["sparkweb.templatetags.sparkweb"],
+        },
+    }
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = env_str("SPARKWEB_TIME_ZONE", "UTC", "Time zone of dates on pages and in exports, like Europe/Berlin.")
+USE_TZ = True
+USE_I18N = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Data --------------------------------------------------------------------------
+
+DATABASE_URL = env_url(
+    "DATABASE_URL",
+    "",
+    "PostgreSQL (postgresql://…) for the main database; SQLite in the data folder if unset.",
+    ("postgresql", "postgres", "sqlite"),
+    secret=True,
+)
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 10,
+    # FULL: with NORMAL a power cut may drop the last commit. Source: sqlite.org/pragma.html
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864; "
+    "PRAGMA cache_size=-16000; PRAGMA temp_store=MEMORY;",
+}
+
+
+def _database() -> dict[str, Any]:
+    if not DATABASE_URL or DATABASE_URL.startswith("sqlite"):
+        path = DATABASE_URL.removeprefix("sqlite:///") or DATA_DIR / "db.sqlite3"
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": Path(path),
+            "OPTIONS": SQLITE_OPTIONS,
+            "CONN_MAX_AGE": None,
+        }
+    return dict(dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True))
+
+
+DATABASES = {"default": _database()}
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "dashboard"
+LOGOUT_REDIRECT_URL = "login"
+AXES_FAILURE_LIMIT = 8
+AXES_COOLOFF_TIME = timedelta(minutes=10)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
+AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
+AXES_VERBOSE = False
+
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {
+            "hosts": [REDIS_URL],
+            "prefix": "sparkweb:layer",
+            "capacity": 100,
+            "expiry": 10,
+            # The layer's messages cross Redis in clear inside the machine; with Redis elsewhere they are encrypted.
+            **({} if REDIS_URL.startswith("unix:") else {"symmetric_encryption_keys": [hashlib.sha256(SECRET_KEY.encode()).hexdigest()]}),
+        },
+    }
+}
+
+# Static files ------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = env_path(
+    "SPARKWEB_STATIC_ROOT",
+    BASE_DIR / "staticfiles",
+    "Folder that collected static files are served from.",
+    shown="<repository>/staticfiles",
+)
+STATICFILES_DIRS = [
+    BASE_DIR / "static",
+    ("vendor/tabler", BASE_DIR / "node_modules/@tabler/core/dist"),
+    ("vendor/htmx", BASE_DIR / "node_modules/htmx.org/dist"),
+    ("vendor/uplot", BASE_DIR / "node_modules/uplot/dist"),
+]
+STATICFILES_FINDERS = ["sparkweb.static_finders.ListedFilesFinder", "django.contrib.staticfiles.finders.AppDirectoriesFinder"]
+# Third-party files that pages really use; nothing else of node_modules is collected.
+STATICFILES_LISTED = {
+    "vendor/tabler": ["css/tabler.min.css", "js/tabler.min.js"],
+    "vendor/htmx": ["htmx.min.js"],
+    "vendor/uplot": ["uPlot.esm.js", "uPlot.min.css"],
+}
+ICONS_DIR = BASE_DIR / "node_modules/@tabler/icons/icons/outline"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "sparkweb.static_finders.ModuleManifestStorage"},
+}
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# API ---------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "sparkweb.accounts.authentication.ApiKeyAuthentication",
+        "sparkweb.accounts.authentication.LoginSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["sparkweb.accounts.permissions.RolePermission"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "sparkweb.api.Pages",
+    "PAGE_SIZE": 50,
+    "EXCEPTION_HANDLER": "sparkweb.exceptions.api_exception_handler",
+    "DEFAULT_THROTTLE_CLASSES": ["sparkweb.accounts.throttling.CallerRateThrottle"],
+    "DEFAULT_THROTTLE_RATES": {
+        "caller": env_str("SPARKWEB_API_RATE", "1200/min", "API calls allowed for one user or key."),
+        "anon": "60/min",
+    },
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "SparkWeb",
+    "VERSION": "0.1.0",
+    "OAS_VERSION": "3.1.0",
+    "DESCRIPTION": "Models, nodes and figures of your NVIDIA machines. Authenticate with a session or "
+    "`Authorization: Bearer <key>`.",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_PERMISSIONS": ["sparkweb.accounts.permissions.RolePermission"],
+    "ENUM_NAME_OVERRIDES": {},
+}
+
+# What SparkWeb itself is told --------------------------------------------------
+
+MEMORY_RESERVE_GB = env_int(
+    "SPARKWEB_MEMORY_RESERVE_GB", 4, "Memory (GiB) that a start must leave for the host.", low=0, high=64
+)
+LAUNCH_EVENTS_KEEP_DAYS = env_int(
+    "SPARKWEB_LAUNCH_KEEP_DAYS", 365, "Days that ended launches are kept.", low=1, high=3650
+)
+
+# Logging and admin -------------------------------------------------------------
+
+LOGGING_CONFIG = None  # sparkweb.logs sets it up, the same in every process
+
+UNFOLD = {
+    "SITE_TITLE": "SparkWeb",
+    "SITE_HEADER": "SparkWeb",
+    "SITE_SUBHEADER": "Administration",
+    "SITE_SYMBOL": "bolt",
+    "SITE_URL": "/",
+    "SITE_ICON": lambda request: static("img/mark.svg"),
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "COLORS": {
+        "primary": {
+            "50": "#f2f9e6", "100": "#e3f1c8", "200": "#c9e497", "300": "#a8d15c", "400": "#8abc30",
+            "500": "#76b900", "600": "#5b9000", "700": "#466e00", "800": "#3a5806", "900": "#324b0a", "950": "#192a00",
+        }
+    },
+    "SIDEBAR": {
+        "show_search": True,
+        "navigation": [
+            {
+                "title": "Models",
+                "items": [
+                    {"title": "Definitions", "icon": "deployed_code", "link": reverse_lazy("admin:models_app_modeldefinition_changelist")},
+                    {"title": "Launches", "icon": "rocket_launch", "link": reverse_lazy("admin:models_app_launch_changelist")},
+                    {"title": "Attempts", "icon": "replay", "link": reverse_lazy("admin:models_app_launchattempt_changelist")},
+                    {"title": "Events", "icon": "timeline", "link": reverse_lazy("admin:models_app_launchevent_changelist")},
+                ],
+            },
+            {
+                "title": "Machines",
+                "items": [
+                    {"title": "Nodes", "icon": "dns", "link": reverse_lazy("admin:metrics_app_node_changelist")},
+                    {"title": "Node keys", "icon": "vpn_key", "link": reverse_lazy("admin:accounts_nodekey_changelist")},
+                ],
+            },
+            {
+                "title": "Access",
+                "items": [
+                    {"title": "Users", "icon": "group", "link": reverse_lazy("admin:accounts_user_changelist")},
+                    {"title": "API keys", "icon": "key", "link": reverse_lazy("admin:accounts_apikey_changelist")},
+                    {"title": "Audit", "icon": "history", "link": reverse_lazy("admin:accounts_auditentry_changelist")},
+                ],
+            },
+        ],
+    },
+}
+
+if "*" in ALLOWED_HOSTS:
+    from sparkweb.env import EnvironmentInvalid
+
+    raise EnvironmentInvalid(
+        "SPARKWEB_ALLOWED_HOSTS='*': name the hosts instead; a wildcard lets any web page reach this server"
+    )
