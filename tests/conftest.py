@@ -1,0 +1,80 @@
+"""Fixtures that every app's tests share: users of each role, clients, keys, a real Redis."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+
+from sparkweb.accounts.models import Role, User
+from tests.factories import NodeFactory, UserFactory
+
+if importlib.util.find_spec("tests.support.redis"):
+    from tests.support.redis import *  # noqa: F403
+
+
+@pytest.fixture(autouse=True)
+def _cold_cache() -> Iterator[None]:
+    """Throttles count in the cache; no test inherits another's count."""
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def viewer(db: None) -> User:
+    return UserFactory(username="viewer", role=Role.VIEWER)
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    return UserFactory(username="operator", role=Role.OPERATOR)
+
+
+@pytest.fixture
+def admin(db: None) -> User:
+    return UserFactory(username="admin", role=Role.ADMIN)
+
+
+@pytest.fixture
+def local_node(db: None):  # type: ignore[no-untyped-def]
+    """The node on this machine, as `prepare` makes it."""
+    return NodeFactory(name="spark-1")
+
+
+@pytest.fixture
+def client_of() -> Callable[[User | None], Client]:
+    """Return a browser logged in as a user, or as nobody."""
+
+    def make(user: User | None = None) -> Client:
+        client = Client()
+        if user is not None:
+            client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        return client
+
+    return make
+
+
+@pytest.fixture
+def key_of() -> Callable[..., str]:
+    """Return a new API key of a user with the given scopes, as text."""
+    from sparkweb.accounts.actor import SYSTEM
+    from sparkweb.accounts.services import api_key_create
+
+    def make(user: User, *scopes: str) -> str:
+        return api_key_create(user=user, scopes=list(scopes), name="test", actor=SYSTEM)[1]
+
+    return make
+
+
+@pytest.fixture
+def bearer(key_of: Callable[..., str]) -> Callable[..., Client]:
+    """Return a client that sends an API key of a user with the given scopes, and no cookie."""
+
+    def make(user: User, *scopes: str) -> Client:
+        return Client(headers={"authorization": f"Bearer {key_of(user, *scopes)}"}, enforce_csrf_checks=True)
+
+    return make
