@@ -44,6 +44,7 @@ class CatalogueDefaults(models.Model):
     schema_version = models.CharField(max_length=16, default="1.0")
     defaults = models.JSONField(default=dict)
     extra = models.JSONField(default=dict, help_text="Unknown top-level keys, kept for export.")
+    key_order = models.JSONField(default=list, help_text="Keys in the file's order, kept for export.")
 
     class Meta:
         verbose_name_plural = "catalogue defaults"
@@ -73,6 +74,7 @@ class ModelDefinition(models.Model):
     publish = models.CharField(max_length=8, choices=Publish.choices, default=Publish.LOCAL)
     enabled = models.BooleanField(default=True)
     extra = models.JSONField(default=dict, blank=True, help_text="Unknown keys, kept for export.")
+    key_order = models.JSONField(default=list, blank=True, editable=False)
     position = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)

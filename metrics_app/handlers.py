@@ -1,0 +1,51 @@
+"""What control does with each accepted report: keep it, chart it, show it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+
+from metrics_app.selectors import HISTORY_SECONDS, live_stream, redis_client, snapshot_key
+from metrics_app.series import report_series
+from metrics_app.services import node_seen, node_status_set
+from sparkweb import live
+from sparkweb.node_link import registry
+
+SEEN_EVERY_SECONDS = 10.0
+SNAPSHOT_EXPIRES_SECONDS = 3600
+_seen_at: dict[str, float] = {}
+
+
+def register() -> None:
+    registry.report_listener(report_received)
+    registry.status_listener(status_changed)
+
+
+def report_received(node_name: str, report: dict[str, Any], meta: dict[str, Any]) -> None:
+    """Show one report to browsers first, then store it. `meta`: boot, seq, received_at."""
+    shown = {key: value for key, value in report.items() if key != "launches"}
+    live.publish(
+        f"node:{node_name}",
+        {
+            "type": "snapshot",
+            "node": node_name,
+            "status": "online",
+            "received_at": meta["received_at"],
+            "seq": meta["seq"],
+            "report": shown,
+        },
+    )
+    point = {"t": round(meta["received_at"], 2), "v": report_series(report)}
+    pipe = redis_client().pipeline(transaction=False)
+    pipe.set(snapshot_key(node_name), orjson.dumps({"report": report, **meta}), ex=SNAPSHOT_EXPIRES_SECONDS)
+    pipe.xadd(live_stream(node_name), {"d": orjson.dumps(point)}, maxlen=HISTORY_SECONDS, approximate=True)
+    pipe.execute()
+    if time.monotonic() - _seen_at.get(node_name, -SEEN_EVERY_SECONDS) >= SEEN_EVERY_SECONDS:
+        _seen_at[node_name] = time.monotonic()
+        node_seen(name=node_name, report=report)
+
+
+def status_changed(node_name: str, status: str) -> None:
+    node_status_set(name=node_name, status=status)

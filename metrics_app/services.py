@@ -1,0 +1,71 @@
+"""What changes nodes: made by an admin, seen by control."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from metrics_app.models import Node
+from sparkweb import live
+from sparkweb.accounts.actor import Actor, audit
+from sparkweb.accounts.models import NodeKey
+from sparkweb.node_link import signatures
+
+
+@transaction.atomic
+def node_create(*, name: str, actor: Actor, **fields: Any) -> tuple[Node, str]:
+    """Create a node, or give an existing one a new key. Returns it with the private key as text.
+
+    The private key is not stored here: whoever calls hands it to the node's
+    `node.key` file. Raises ValidationError for a name that cannot be used.
+    """
+    node = Node.objects.filter(name=name).first() or Node(name=name, **fields)
+    created = node.pk is None
+    if created:
+        node.full_clean()
+        node.save()
+    private, public = signatures.key_pair_make()
+    NodeKey.objects.update_or_create(
+        node_name=name, defaults={"public_key": public, "revoked_at": None, "created_at": timezone.now()}
+    )
+    audit(actor, "node_create" if created else "node_key_renew", name)
+    return node, private
+
+
+@transaction.atomic
+def node_delete(*, node: Node, actor: Actor) -> None:
+    """Remove a node and revoke its key; its launch history stays."""
+    NodeKey.objects.filter(node_name=node.name).update(revoked_at=timezone.now())
+    audit(actor, "node_delete", node.name)
+    node.delete()
+
+
+def node_status_set(*, name: str, status: str) -> None:
+    """Store a node's status when it changed, and tell browsers. Times are control's clock."""
+    now = timezone.now()
+    Node.objects.filter(name=name).exclude(status=status).update(status=status, status_changed_at=now)
+    live.publish(
+        f"status:{name}", {"type": "node_status", "node": name, "status": status, "since": now.timestamp()}
+    )
+
+
+def node_seen(*, name: str, report: dict[str, Any]) -> None:
+    """Note what a report says about the node itself; called at most each 10 s."""
+    agent, gpu, host = (report.get(key) or {} for key in ("agent", "gpu", "host"))
+    Node.objects.filter(name=name).update(
+        last_seen_at=timezone.now(),
+        agent_version=str(agent.get("version") or "")[:40],
+        host_boot=str(agent.get("host_boot") or "")[:40],
+        unified_memory=gpu.get("unified_memory"),
+        capabilities={
+            "docker": agent.get("docker"),
+            "gpu": {key: gpu.get(key) for key in ("status", "message", "driver", "cuda")},
+            "gpus": [row.get("name") for row in report.get("gpus") or []],
+            "architecture": host.get("architecture"),
+            "hf_cache": agent.get("hf_cache"),
+            "secrets": agent.get("secrets") or [],
+            "memory_total_bytes": host.get("memory_total_bytes"),
+        },
+    )

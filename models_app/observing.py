@@ -1,0 +1,185 @@
+"""What nodes say about containers: facts, applied once, and the newest observation of each member."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from models_app.models import Desired, Launch, LaunchAttempt, LaunchMember, LaunchState, Outcome
+from models_app.planning import restarts_by_itself
+from models_app.services import attempt_again
+from models_app.transitions import attempt_close, event_add, launch_move
+
+BACKOFF_FIRST_SECONDS = 10
+BACKOFF_LONGEST_SECONDS = 300
+PARK_AFTER_FAILURES = 3
+PARK_WITHIN_SECONDS = 600
+
+
+@dataclass
+class NodeView:
+    """The newest `launches` section of one node, by member, with when it came (monotonic seconds)."""
+
+    received: float
+    host_boot: str
+    members: dict[str, dict[str, Any]]
+
+
+@dataclass
+class Observations:
+    """What control holds in memory between reports and reconcile; any thread may use it."""
+
+    nodes: dict[str, NodeView] = field(default_factory=dict)
+    peaks: dict[str, int] = field(default_factory=dict)
+    changed: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def report(self, node_name: str, entries: list[dict[str, Any]], host_boot: str) -> None:
+        """Take over a node's newest section; wake reconcile when it tells something new."""
+        members = {entry["member"]: entry for entry in entries if isinstance(entry.get("member"), str)}
+        for uid, entry in members.items():
+            memory = (entry.get("memory_bytes") or 0) + (entry.get("gpu_memory_bytes") or 0)
+            self.peaks[uid] = max(memory, self.peaks.get(uid, 0))
+        with self._lock:
+            before = self.nodes.get(node_name)
+            self.nodes[node_name] = NodeView(time.monotonic(), host_boot, members)
+        if before is None or _outline(before.members) != _outline(members):
+            self.changed.set()
+
+    def member(self, node_name: str, uid: str) -> dict[str, Any] | None:
+        view = self.nodes.get(node_name)
+        return view.members.get(uid) if view else None
+
+
+def _outline(members: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        uid: (entry.get("phase"), (entry.get("probe") or {}).get("ready"), (entry.get("probe") or {}).get("failures", 0) >= 3)
+        for uid, entry in members.items()
+    }
+
+
+OBSERVED = Observations()
+
+
+def launches_reported(node_name: str, entries: Any, report: dict[str, Any]) -> None:
+    """Report handler of the section `launches`."""
+    if isinstance(entries, list):
+        host_boot = str((report.get("agent") or {}).get("host_boot") or "")
+        OBSERVED.report(node_name, [entry for entry in entries if isinstance(entry, dict)], host_boot)
+
+
+# Facts: each is applied once, inside the intake's transaction -------------------
+
+
+def _member(node_name: str, data: dict[str, Any]) -> LaunchMember | None:
+    """Return the member that a fact is about, if it belongs to the node that says so."""
+    return (
+        LaunchMember.objects.select_related("attempt__launch__definition")
+        .filter(uid=str(data.get("member", ""))[:16], node__name=node_name)
+        .first()
+    )
+
+
+def container_created(node_name: str, data: dict[str, Any]) -> None:
+    if member := _member(node_name, data):
+        member.container_id = str(data.get("container_id") or "")[:64]
+        member.image_digest = str(data.get("image_digest") or "")[:120]
+        member.save(update_fields=["container_id", "image_digest"])
+        word = "Found again" if data.get("adopted") else "Created"
+        event_add(member.attempt.launch, "container", f"{word} container {member.container_id[:12]}")
+
+
+def start_refused(node_name: str, data: dict[str, Any]) -> None:
+    if member := _member(node_name, data):
+        member_ended(member, str(data.get("code") or "start_refused")[:40], str(data.get("reason") or "The start failed")[:2000])
+
+
+def container_exited(node_name: str, data: dict[str, Any]) -> None:
+    member = _member(node_name, data)
+    if member is None:
+        return
+    member.exit_code = data.get("exit_code")
+    member.oom_killed = data.get("oom_killed")
+    member.last_log = str(data.get("log_tail") or "").replace("\0", "\N{REPLACEMENT CHARACTER}")[-65536:]
+    member.started_at, member.finished_at = _at(data.get("started_at")), _at(data.get("finished_at"))
+    member.save(update_fields=["exit_code", "oom_killed", "last_log", "started_at", "finished_at"])
+    code = "out_of_memory" if member.oom_killed else "exited"
+    member_ended(member, code, str(data.get("reason") or f"exited with code {member.exit_code}")[:2000])
+
+
+def container_gone(node_name: str, data: dict[str, Any]) -> None:
+    if member := _member(node_name, data):
+        member_ended(member, "container_gone", str(data.get("reason") or "The container was removed by someone else")[:2000])
+
+
+def container_removed(node_name: str, data: dict[str, Any]) -> None:
+    member = _member(node_name, data)
+    if member and member.live and member.attempt.launch.state == LaunchState.STOPPING:
+        member_ended(member, "", "")
+
+
+def member_ended(member: LaunchMember, code: str, reason: str) -> None:
+    """Draw the conclusion from a container's end: stopped, next attempt, parked or failed."""
+    member.phase = "ended"
+    member.peak_memory_bytes = OBSERVED.peaks.pop(member.uid, 0) or member.peak_memory_bytes
+    was_live, member.live = member.live, False
+    member.save(update_fields=["phase", "peak_memory_bytes", "live"])
+    launch = member.attempt.launch
+    if not was_live or not launch.live:
+        return
+    if launch.restart_wanted:
+        attempt_close(launch, Outcome.STOPPED)
+        attempt_again(launch, "Starting again")
+    elif launch.desired == Desired.STOPPED:
+        launch_move(launch, LaunchState.STOPPED, message="Stopped")
+    else:
+        launch_died(launch, code, reason)
+
+
+def launch_died(launch: Launch, code: str, reason: str) -> None:
+    """A launch that should run does not: try again with backoff if it had been ready, else fail.
+
+    Three failures within ten minutes park it.
+    """
+    attempt_close(launch, Outcome.FAILED, reason)
+    since = timezone.now() - timedelta(seconds=PARK_WITHIN_SECONDS)
+    failures = LaunchAttempt.objects.filter(launch=launch, outcome=Outcome.FAILED, ended_at__gte=since).count()
+    again = launch.ready_at is not None and launch.definition is not None and restarts_by_itself(launch.definition)
+    if not again:
+        launch_move(launch, LaunchState.FAILED, message=reason, failure_code=code, failure_reason=reason)
+    elif failures >= PARK_AFTER_FAILURES:
+        sentence = f"Parked after {failures} failures in ten minutes. The last: {reason}"
+        launch_move(launch, LaunchState.PARKED, message=sentence, failure_code=code, failure_reason=sentence)
+    else:
+        wait = min(BACKOFF_FIRST_SECONDS * 2 ** (failures - 1), BACKOFF_LONGEST_SECONDS)
+        launch.retry_at = timezone.now() + timedelta(seconds=wait)
+        Launch.objects.filter(pk=launch.pk, generation=launch.generation).update(retry_at=launch.retry_at)
+        launch_move(
+            launch,
+            LaunchState.REQUESTED,
+            message=f"{reason}. Starts again in {wait} s",
+            failure_code=code,
+            failure_reason=reason,
+        )
+
+
+def _at(value: Any) -> datetime | None:
+    """A node's wall clock as a time; None for what cannot be one."""
+    try:
+        return datetime.fromtimestamp(float(value), tz=UTC) if value else None
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+FACTS = {
+    "container_created": container_created,
+    "start_refused": start_refused,
+    "container_exited": container_exited,
+    "container_gone": container_gone,
+    "container_removed": container_removed,
+}

@@ -1,0 +1,81 @@
+"""From a definition and a node in the database to the container spec of one attempt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+
+from metrics_app.models import Node
+from models_app.engines.spec import ContainerSpec
+from models_app.engines.vllm import DefinitionData, LaunchIds, NodeData, SettingsInvalid, vllm_spec
+from models_app.exceptions import LaunchRefused
+from models_app.models import CatalogueDefaults, Engine, Launch, LaunchMember, ModelDefinition
+from sparkweb.installation import installation_read
+
+LAUNCHABLE = {Engine.VLLM}
+EXAMPLE = LaunchIds(launch="0" * 16, member="0" * 16, generation=1, installation="0" * 8, attempt=1)
+
+
+def engine_defaults(engine: str) -> dict[str, Any]:
+    """Return the defaults that models.yaml gives for an engine."""
+    row = CatalogueDefaults.objects.first()
+    return dict((row.defaults if row else {}).get(engine) or {})
+
+
+def restarts_by_itself(definition: ModelDefinition) -> bool:
+    """Say whether the desired state of a launch survives a crash or reboot."""
+    effective = engine_defaults(definition.engine) | definition.settings
+    return effective.get("restart_policy", "unless-stopped") in ("unless-stopped", "always", "on-failure")
+
+
+def spec_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> tuple[ContainerSpec, list[str]]:
+    """Return the container spec and the notes on it. Raises LaunchRefused where there can be none."""
+    if definition.engine not in LAUNCHABLE:
+        raise LaunchRefused(
+            f"{definition.name} needs the engine {definition.get_engine_display()}, which cannot be started yet; "
+            "vLLM can",
+            "engine_unsupported",
+        )
+    capabilities = node.capabilities or {}
+    try:
+        return vllm_spec(
+            DefinitionData(
+                slug=definition.slug,
+                model_id=definition.model_id,
+                image=definition.image,
+                port=definition.port,
+                container_name=definition.container_name,
+                settings=definition.settings,
+                publish=definition.publish,
+            ),
+            engine_defaults(definition.engine),
+            NodeData(
+                name=node.name,
+                hf_cache=capabilities.get("hf_cache"),
+                secrets=tuple(capabilities.get("secrets") or ()),
+                lan_address=node.lan_address,
+                fabric_address=node.fabric_address,
+            ),
+            ids,
+        )
+    except SettingsInvalid as error:
+        raise LaunchRefused(f"{definition.name}: {error}", "settings_invalid") from error
+
+
+def member_plan(launch: Launch, number: int) -> LaunchMember:
+    """Return the unsaved member of a launch's attempt `number`, its spec within."""
+    if launch.definition is None or launch.node is None:
+        raise LaunchRefused(f"{launch} cannot start again: its definition or node was deleted", "definition_gone")
+    member = LaunchMember(node=launch.node, port=launch.definition.port)
+    ids = LaunchIds(
+        launch=launch.uid,
+        member=member.uid,
+        generation=launch.generation,
+        installation=installation_read(settings.DATA_DIR),
+        attempt=number,
+    )
+    spec, notes = spec_plan(launch.definition, launch.node, ids)
+    member.container_name, member.image, member.notes = spec.name, spec.image, notes
+    member.spec = spec.to_json()
+    return member

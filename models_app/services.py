@@ -1,0 +1,327 @@
+"""Start, stop and restart models; keep the catalogue. Every change is audited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from metrics_app.models import Node, NodeStatus
+from metrics_app.selectors import node_snapshot
+from models_app import fit
+from models_app.catalogue import Catalogue, CatalogueEntry, CatalogueError, catalogue_dump, catalogue_parse
+from models_app.engines.spec import ContainerSpec
+from models_app.exceptions import CatalogueInvalid, LaunchRefused
+from models_app.models import (
+    CatalogueDefaults,
+    Desired,
+    Launch,
+    LaunchAttempt,
+    LaunchMember,
+    LaunchState,
+    ModelDefinition,
+)
+from models_app.planning import EXAMPLE, member_plan, spec_plan
+from models_app.transitions import attempt_close, event_add, launch_move
+from sparkweb.accounts.actor import Actor, audit
+from sparkweb.node_link import commands
+
+STOP_TIMEOUT_SECONDS = 30
+
+
+def memory_check(definition: ModelDefinition, node: Node) -> fit.MemoryCheck:
+    """Say whether a definition's estimate fits into what its node reports right now."""
+    snapshot = node_snapshot(node.name) if node.status == NodeStatus.ONLINE else None
+    estimate = definition.estimated_memory_gb
+    return fit.memory_check(
+        node=node.name,
+        required_gb=float(estimate) if estimate is not None else None,
+        report=snapshot["report"] if snapshot else None,
+        reserve_gb=settings.MEMORY_RESERVE_GB,
+    )
+
+
+def launch_create(
+    *, definition: ModelDefinition, node: Node, actor: Actor, force_reason: str = ""
+) -> tuple[Launch, bool]:
+    """Ask for a definition to run on a node. Returns the launch, and False if it was live already.
+
+    Committed before it returns; the node is nudged on commit. Raises
+    LaunchRefused: definition_disabled, engine_unsupported, settings_invalid,
+    node_offline, memory_short (not with a `force_reason`), port_in_use.
+    """
+    if live := launch_live(definition, node):
+        return live, False
+    if not definition.enabled:
+        raise LaunchRefused(f"{definition.name} is disabled; enable it first", "definition_disabled")
+    spec_plan(definition, node, EXAMPLE)
+    if node.status in (NodeStatus.OFFLINE, NodeStatus.NEVER):
+        raise LaunchRefused(
+            f"{node} is {node.get_status_display().lower()}; start its agent, then try again", "node_offline"
+        )
+    check = memory_check(definition, node)
+    if not check.can_start and not force_reason:
+        raise LaunchRefused(
+            f"{definition.name} {check.error}",
+            "memory_short",
+            {
+                "available_gb": check.available_gb,
+                "required_gb": check.required_gb,
+                "hint": "Stop another model first, or start it with force and a reason.",
+            },
+        )
+    try:
+        return _launch_write(definition, node, actor, force_reason), True
+    except IntegrityError:
+        if live := launch_live(definition, node):
+            return live, False
+        raise _port_refusal(definition, node) from None
+
+
+def launch_live(definition: ModelDefinition, node: Node) -> Launch | None:
+    """Return the launch of a definition on a node that has not ended."""
+    return Launch.objects.filter(definition=definition, node=node, live=True).first()
+
+
+@transaction.atomic
+def _launch_write(definition: ModelDefinition, node: Node, actor: Actor, force_reason: str) -> Launch:
+    launch = Launch.objects.create(
+        definition=definition,
+        definition_slug=definition.slug,
+        engine=definition.engine,
+        node=node,
+        node_name=node.name,
+        requested_by=actor.user,
+        forced_reason=force_reason[:300],
+    )
+    audit(actor, "launch_start", launch, launch=launch.uid, force_reason=force_reason)
+    forced = f", forced: {force_reason}" if force_reason else ""
+    event_add(launch, "requested", f"Start requested by {actor.label}{forced}", "", launch.state, actor.label)
+    attempt_begin(launch)
+    return launch
+
+
+def _port_refusal(definition: ModelDefinition, node: Node) -> LaunchRefused:
+    holder = LaunchMember.objects.filter(node=node, port=definition.port, live=True).select_related("attempt__launch").first()
+    by = holder.attempt.launch.definition_slug if holder else "another launch"
+    return LaunchRefused(
+        f"port {definition.port} on {node.name} is used by {by}; stop it, or give {definition.name} another port",
+        "port_in_use",
+    )
+
+
+@transaction.atomic
+def attempt_begin(launch: Launch) -> LaunchMember:
+    """Open the next attempt of a launch and nudge its node on commit. Raises LaunchRefused as spec_plan."""
+    number = launch.attempts.count() + 1
+    member = member_plan(launch, number)
+    member.attempt = LaunchAttempt.objects.create(launch=launch, number=number, generation=launch.generation)
+    member.save()
+    transaction.on_commit(lambda: start_nudge(member))
+    return member
+
+
+def attempt_again(launch: Launch, message: str) -> bool:
+    """Begin a new attempt of a launch that is due for one; False if it was no longer."""
+    with transaction.atomic():
+        attempt_close(launch, "failed")
+        due = Launch.objects.filter(pk=launch.pk, generation=launch.generation, desired=Desired.RUNNING, live=True)
+        changes = {
+            "generation": launch.generation + 1,
+            "state": LaunchState.REQUESTED,
+            "state_changed_at": timezone.now(),
+            "retry_at": None,
+            "restart_wanted": False,
+            "failure_code": "",
+            "failure_reason": "",
+        }
+        if not due.update(**changes):
+            return False
+        source = launch.state
+        launch.refresh_from_db()
+        event_add(launch, "attempt", message, source, launch.state)
+        attempt_begin(launch)
+    return True
+
+
+def start_nudge(member: LaunchMember) -> bool:
+    """Tell a member's node to start it; False when Redis is gone (reconcile tells it again)."""
+    spec = ContainerSpec.from_json(member.spec)
+    return commands.send(spec.node, "models.container_start", spec=spec.to_json())
+
+
+def stop_nudge(launch: Launch, member: LaunchMember) -> bool:
+    """Tell a member's node to stop it; False when Redis is gone (reconcile tells it again)."""
+    return commands.send(
+        launch.node_name,
+        "models.container_stop",
+        launch=launch.uid,
+        member=member.uid,
+        generation=launch.generation,
+        timeout_seconds=STOP_TIMEOUT_SECONDS,
+    )
+
+
+def launch_stop(*, launch: Launch, actor: Actor) -> Launch:
+    """Ask for a launch to end. A launch that ended already stays as it is.
+
+    A launch whose container never came to be (waiting for its next attempt)
+    is stopped at once.
+    """
+    return _launch_end(launch, actor, "launch_stop", "Stop", restart=False)
+
+
+def launch_restart(*, launch: Launch, actor: Actor) -> Launch:
+    """Ask for a new attempt of a live launch: stop its container, then start again.
+
+    Raises LaunchRefused `not_live` for a launch that ended: start it anew.
+    """
+    if not launch.live:
+        raise LaunchRefused(f"{launch} has ended; start it instead", "not_live")
+    return _launch_end(launch, actor, "launch_restart", "Restart", restart=True)
+
+
+@transaction.atomic
+def _launch_end(launch: Launch, actor: Actor, action: str, word: str, *, restart: bool) -> Launch:
+    asked = Launch.objects.filter(pk=launch.pk, live=True)
+    if not restart:
+        asked = asked.exclude(desired=Desired.STOPPED)
+    launch.refresh_from_db()
+    changed = asked.filter(generation=launch.generation).update(
+        generation=launch.generation + 1,
+        desired=Desired.RUNNING if restart else Desired.STOPPED,
+        restart_wanted=restart,
+        retry_at=None,
+    )
+    if not changed:
+        return launch
+    launch.refresh_from_db()
+    audit(actor, action, launch, launch=launch.uid)
+    member = LaunchMember.objects.filter(attempt__launch=launch, live=True).first()
+    if member is None and not restart:
+        launch_move(launch, LaunchState.STOPPED, message=f"Stopped by {actor.label}", actor_label=actor.label)
+    elif member is None:
+        attempt_again(launch, f"Restart requested by {actor.label}")
+    else:
+        if not launch_move(launch, LaunchState.STOPPING, message=f"{word} requested by {actor.label}", actor_label=actor.label):
+            event_add(launch, "requested", f"{word} requested by {actor.label}", actor_label=actor.label)
+        doomed = member
+        transaction.on_commit(lambda: stop_nudge(launch, doomed))
+    return launch
+
+
+# The catalogue ------------------------------------------------------------------
+
+ENTRY_FIELDS = [f.name for f in fields(CatalogueEntry)]
+
+
+@dataclass
+class ImportResult:
+    """Slugs by what the import did, or would do, with them."""
+
+    created: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+
+
+def catalogue_import(*, text: bytes, filename: str, actor: Actor) -> ImportResult:
+    """Take over a models.yaml whole, or not at all. Definitions that it does not name stay.
+
+    Raises CatalogueInvalid with every problem by file, line and key.
+    """
+    catalogue = _parsed(text, filename)
+    result = ImportResult()
+    with transaction.atomic():
+        known = {row.slug: row for row in ModelDefinition.objects.all()}
+        for entry in catalogue.entries:
+            row = known.get(entry.slug)
+            verdict = _entry_verdict(row, entry)
+            getattr(result, verdict).append(entry.slug)
+            if verdict != "unchanged":
+                _entry_store(row or ModelDefinition(), entry)
+        CatalogueDefaults.objects.update_or_create(
+            pk=1,
+            defaults={
+                "schema_version": catalogue.schema_version,
+                "defaults": catalogue.defaults,
+                "extra": catalogue.extra,
+                "key_order": catalogue.key_order,
+            },
+        )
+        audit(actor, "catalogue_import", filename, created=result.created, updated=result.updated)
+    return result
+
+
+def catalogue_preview(*, text: bytes, filename: str) -> ImportResult:
+    """Say what catalogue_import would do, and do nothing. Raises CatalogueInvalid."""
+    known = {row.slug: row for row in ModelDefinition.objects.all()}
+    result = ImportResult()
+    for entry in _parsed(text, filename).entries:
+        getattr(result, _entry_verdict(known.get(entry.slug), entry)).append(entry.slug)
+    return result
+
+
+def catalogue_export() -> bytes:
+    """Return all definitions as a models.yaml, keys in the order of the file they came from."""
+    head = CatalogueDefaults.objects.first() or CatalogueDefaults()
+    entries = [
+        CatalogueEntry(**{name: getattr(row, name) for name in ENTRY_FIELDS})
+        for row in ModelDefinition.objects.order_by("position", "slug")
+    ]
+    return catalogue_dump(
+        Catalogue(
+            entries=entries,
+            schema_version=head.schema_version,
+            defaults=head.defaults,
+            extra=head.extra,
+            key_order=head.key_order,
+        )
+    )
+
+
+def _parsed(text: bytes, filename: str) -> Catalogue:
+    try:
+        return catalogue_parse(text, filename)
+    except CatalogueError as error:
+        raise CatalogueInvalid([str(problem) for problem in error.problems]) from error
+
+
+def _entry_verdict(row: ModelDefinition | None, entry: CatalogueEntry) -> str:
+    if row is None:
+        return "created"
+    same = all(getattr(row, name) == getattr(entry, name) for name in ENTRY_FIELDS)
+    return "unchanged" if same else "updated"
+
+
+def _entry_store(row: ModelDefinition, entry: CatalogueEntry) -> None:
+    for name in ENTRY_FIELDS:
+        setattr(row, name, getattr(entry, name))
+    row.save()
+
+
+@transaction.atomic
+def definition_save(*, definition: ModelDefinition, actor: Actor) -> ModelDefinition:
+    """Store a new or edited definition. Raises ValidationError with a sentence for each field.
+
+    A running launch keeps the settings that it was started with.
+    """
+    created = definition.pk is None
+    if created:
+        last = ModelDefinition.objects.order_by("-position").first()
+        definition.position = last.position + 1 if last else 0
+    definition.full_clean()
+    definition.save()
+    audit(actor, "definition_create" if created else "definition_edit", definition.slug)
+    return definition
+
+
+@transaction.atomic
+def definition_delete(*, definition: ModelDefinition, actor: Actor) -> None:
+    """Delete a definition; its launch history stays. Raises LaunchRefused definition_in_use while it runs."""
+    live = Launch.objects.filter(definition=definition, live=True).first()
+    if live:
+        raise LaunchRefused(f"{definition.name} is {live.state} on {live.node_name}; stop it first", "definition_in_use")
+    audit(actor, "definition_delete", definition.slug)
+    definition.delete()
