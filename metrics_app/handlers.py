@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 
-from metrics_app.selectors import HISTORY_SECONDS, live_stream, redis_client, snapshot_key
+from metrics_app.selectors import live_stream, snapshot_key
 from metrics_app.series import report_series
 from metrics_app.services import node_seen, node_status_set
 from sparkweb import live
 from sparkweb.node_link import registry
+from sparkweb.shared_streams import shared_streams
 
 SEEN_EVERY_SECONDS = 10.0
 SNAPSHOT_EXPIRES_SECONDS = 3600
@@ -37,11 +38,9 @@ def report_received(node_name: str, report: dict[str, Any], meta: dict[str, Any]
             "report": shown,
         },
     )
-    point = {"t": round(meta["received_at"], 2), "v": report_series(report)}
-    pipe = redis_client().pipeline(transaction=False)
-    pipe.set(snapshot_key(node_name), orjson.dumps({"report": report, **meta}), ex=SNAPSHOT_EXPIRES_SECONDS)
-    pipe.xadd(live_stream(node_name), {"d": orjson.dumps(point)}, maxlen=HISTORY_SECONDS, approximate=True)
-    pipe.execute()
+    streams = shared_streams()
+    streams.put(snapshot_key(node_name), orjson.dumps({"report": report, **meta}), SNAPSHOT_EXPIRES_SECONDS)
+    streams.append(live_stream(node_name), {"t": round(meta["received_at"], 2), "v": report_series(report)})
     if time.monotonic() - _seen_at.get(node_name, -SEEN_EVERY_SECONDS) >= SEEN_EVERY_SECONDS:
         _seen_at[node_name] = time.monotonic()
         node_seen(name=node_name, report=report)

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import orjson
-import redis
 from django.conf import settings
 
 from metrics_app.models import Node
 from metrics_app.series import history_columns
+from sparkweb.shared_streams import shared_streams
+from sparkweb.streams import Entry, StreamsDown
 
 HISTORY_SECONDS = 900
 
 
 def snapshot_key(name: str) -> str:
-    return f"sparkweb:snapshot:{name}"
+    return f"snapshot:{name}"
 
 
 def live_stream(name: str) -> str:
-    return f"sparkweb:live:{name}"
-
-
-@cache
-def redis_client() -> redis.Redis:
-    """The process's connection pool; 1 s to connect, 2 s to answer."""
-    return redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=2)
+    return f"live:{name}"
 
 
 def node_snapshot(name: str) -> dict[str, Any] | None:
@@ -40,11 +34,9 @@ def node_snapshot(name: str) -> dict[str, Any] | None:
 
 def node_snapshots(names: list[str]) -> dict[str, dict[str, Any] | None]:
     """Return the newest report of each named node in one round trip."""
-    if not names:
-        return {}
     try:
-        values: list[Any] = list(redis_client().mget([snapshot_key(name) for name in names]))  # type: ignore[arg-type]
-    except redis.RedisError:
+        values = shared_streams().fetch([snapshot_key(name) for name in names])
+    except StreamsDown:
         values = [None] * len(names)
     return {name: orjson.loads(raw) if raw else None for name, raw in zip(names, values, strict=True)}
 
@@ -55,10 +47,10 @@ def node_history(name: str) -> dict[str, Any]:
     Shape: {"t": [seconds], "columns": {series: [number or None]}}.
     """
     try:
-        entries: list[Any] = redis_client().xrange(live_stream(name))  # type: ignore[assignment]
-    except redis.RedisError:
-        entries = []
-    points = [orjson.loads(fields[b"d"]) for _, fields in entries]
+        items = shared_streams().read({live_stream(name): "0"}, count=2 * HISTORY_SECONDS)
+    except StreamsDown:
+        items = []
+    points = [item.data for item in items if isinstance(item, Entry) and item.data]
     return history_columns([(point["t"], point["v"]) for point in points[-HISTORY_SECONDS:]])
 
 

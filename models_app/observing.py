@@ -58,7 +58,11 @@ class Observations:
 
 def _outline(members: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
-        uid: (entry.get("phase"), (entry.get("probe") or {}).get("ready"), (entry.get("probe") or {}).get("failures", 0) >= 3)
+        uid: (
+            entry.get("phase"),
+            (entry.get("probe") or {}).get("ready"),
+            (entry.get("probe") or {}).get("failures", 0) >= 3,
+        )
         for uid, entry in members.items()
     }
 
@@ -96,7 +100,11 @@ def container_created(node_name: str, data: dict[str, Any]) -> None:
 
 def start_refused(node_name: str, data: dict[str, Any]) -> None:
     if member := _member(node_name, data):
-        member_ended(member, str(data.get("code") or "start_refused")[:40], str(data.get("reason") or "The start failed")[:2000])
+        member_ended(
+            member,
+            str(data.get("code") or "start_refused")[:40],
+            str(data.get("reason") or "The start failed")[:2000],
+        )
 
 
 def container_exited(node_name: str, data: dict[str, Any]) -> None:
@@ -114,7 +122,11 @@ def container_exited(node_name: str, data: dict[str, Any]) -> None:
 
 def container_gone(node_name: str, data: dict[str, Any]) -> None:
     if member := _member(node_name, data):
-        member_ended(member, "container_gone", str(data.get("reason") or "The container was removed by someone else")[:2000])
+        member_ended(
+            member,
+            "container_gone",
+            str(data.get("reason") or "The container was removed by someone else")[:2000],
+        )
 
 
 def container_removed(node_name: str, data: dict[str, Any]) -> None:
@@ -148,8 +160,14 @@ def launch_died(launch: Launch, code: str, reason: str) -> None:
     """
     attempt_close(launch, Outcome.FAILED, reason)
     since = timezone.now() - timedelta(seconds=PARK_WITHIN_SECONDS)
-    failures = LaunchAttempt.objects.filter(launch=launch, outcome=Outcome.FAILED, ended_at__gte=since).count()
-    again = launch.ready_at is not None and launch.definition is not None and restarts_by_itself(launch.definition)
+    failures = LaunchAttempt.objects.filter(
+        launch=launch, outcome=Outcome.FAILED, ended_at__gte=since
+    ).count()
+    again = (
+        launch.ready_at is not None
+        and launch.definition is not None
+        and restarts_by_itself(launch.definition)
+    )
     if not again:
         launch_move(launch, LaunchState.FAILED, message=reason, failure_code=code, failure_reason=reason)
     elif failures >= PARK_AFTER_FAILURES:
@@ -159,13 +177,11 @@ def launch_died(launch: Launch, code: str, reason: str) -> None:
         wait = min(BACKOFF_FIRST_SECONDS * 2 ** (failures - 1), BACKOFF_LONGEST_SECONDS)
         launch.retry_at = timezone.now() + timedelta(seconds=wait)
         Launch.objects.filter(pk=launch.pk, generation=launch.generation).update(retry_at=launch.retry_at)
-        launch_move(
-            launch,
-            LaunchState.REQUESTED,
-            message=f"{reason}. Starts again in {wait} s",
-            failure_code=code,
-            failure_reason=reason,
-        )
+        message = f"{reason}. Starts again in {wait} s"
+        if not launch_move(
+            launch, LaunchState.REQUESTED, message=message, failure_code=code, failure_reason=reason
+        ):
+            event_add(launch, "retry", message)
 
 
 def _at(value: Any) -> datetime | None:

@@ -8,7 +8,9 @@ from django.conf import settings
 
 from metrics_app.models import Node
 from models_app.engines.spec import ContainerSpec
-from models_app.engines.vllm import DefinitionData, LaunchIds, NodeData, SettingsInvalid, vllm_spec
+from models_app.engines.inputs import DefinitionData, LaunchIds, NodeData
+from models_app.engines.settings_schema import SettingsInvalid
+from models_app.engines.vllm import vllm_spec
 from models_app.exceptions import LaunchRefused
 from models_app.models import CatalogueDefaults, Engine, Launch, LaunchMember, ModelDefinition
 from sparkweb.installation import installation_read
@@ -45,7 +47,6 @@ def spec_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> tuple[
                 model_id=definition.model_id,
                 image=definition.image,
                 port=definition.port,
-                container_name=definition.container_name,
                 settings=definition.settings,
                 publish=definition.publish,
             ),
@@ -56,6 +57,7 @@ def spec_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> tuple[
                 secrets=tuple(capabilities.get("secrets") or ()),
                 lan_address=node.lan_address,
                 fabric_address=node.fabric_address,
+                gpu_runtime=(capabilities.get("docker") or {}).get("gpu_runtime"),
             ),
             ids,
         )
@@ -66,7 +68,9 @@ def spec_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> tuple[
 def member_plan(launch: Launch, number: int) -> LaunchMember:
     """Return the unsaved member of a launch's attempt `number`, its spec within."""
     if launch.definition is None or launch.node is None:
-        raise LaunchRefused(f"{launch} cannot start again: its definition or node was deleted", "definition_gone")
+        raise LaunchRefused(
+            f"{launch} cannot start again: its definition or node was deleted", "definition_gone"
+        )
     member = LaunchMember(node=launch.node, port=launch.definition.port)
     ids = LaunchIds(
         launch=launch.uid,

@@ -1,0 +1,217 @@
+"""Desired against observed, each second: the same code after a crash, a reboot, a flush or a mishap.
+
+`next_step` is pure and decides for one launch; `launch_reconcile` loads the
+live launches, asks it, and carries out what it says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from metrics_app.models import NodeStatus
+from models_app import services
+from models_app.exceptions import LaunchRefused
+from models_app.models import Desired, Launch, LaunchMember, LaunchState
+from models_app.observing import OBSERVED, Observations, launch_died
+from models_app.transitions import launch_move, launch_publish
+from sparkweb.node_link import commands
+
+log = structlog.get_logger(__name__)
+
+NUDGE_EVERY_SECONDS = 5.0
+START_TIMEOUT_SECONDS = 3600
+DEGRADED_AFTER_FAILURES = 3
+ORPHAN_AFTER_SECONDS = 30.0
+S = LaunchState
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do for one launch: move to `state`, nudge to `start` or `stop`, begin `again`, or `fail`."""
+
+    state: str = ""
+    nudge: str = ""
+    message: str = ""
+
+
+def next_step(
+    *,
+    state: str,
+    desired: str,
+    node_status: str,
+    entry: dict[str, Any] | None,
+    restart_wanted: bool = False,
+    retry_due: bool | None = None,
+    seconds_in_state: float = 0.0,
+) -> Step:
+    """Decide for one live launch. Pure.
+
+    `entry` is the member's newest observation (None: the node does not see it),
+    `retry_due` None without a planned attempt, else whether its time has come.
+    """
+    if retry_due is not None:
+        return Step(nudge="again") if retry_due and node_status == NodeStatus.ONLINE else Step()
+    if node_status in (NodeStatus.OFFLINE, NodeStatus.NEVER):
+        waiting = state in (S.REQUESTED, S.STOPPING, S.LOST)
+        return Step() if waiting else Step(state=S.LOST, message="The node is silent")
+    if desired == Desired.STOPPED or restart_wanted:
+        return Step(nudge="stop")
+    if node_status == NodeStatus.STALE:
+        return Step()
+    if entry is None:
+        return Step(nudge="start")
+    return _observed_step(state, entry, seconds_in_state)
+
+
+def _observed_step(state: str, entry: dict[str, Any], seconds_in_state: float) -> Step:
+    phase, probe = entry.get("phase"), entry.get("probe") or {}
+    stage = entry.get("stage") or {}
+    if phase == "pulling":
+        return Step(state=S.PULLING, message=f"Pulling the image {stage.get('message') or ''}".strip())
+    if phase == "creating":
+        return Step(state=S.STARTING)
+    if phase != "running":
+        return Step()  # exited or gone: the fact about it says how, and is on its way
+    if probe.get("ready"):
+        return Step(state=S.READY, message="Ready: it answers and lists its model")
+    if state in (S.READY, S.DEGRADED):
+        lost = (probe.get("failures") or 0) >= DEGRADED_AFTER_FAILURES
+        return Step(state=S.DEGRADED, message=f"Does not answer: {probe.get('message')}") if lost else Step()
+    if state == S.LOADING and seconds_in_state > START_TIMEOUT_SECONDS:
+        return Step(nudge="timeout")
+    return Step(state=S.LOADING, message="The container runs; the engine loads")
+
+
+@dataclass
+class Reconciler:
+    """Remembers when each member was last nudged (monotonic seconds)."""
+
+    observed: Observations
+    clock: Callable[[], float] = time.monotonic
+    nudged: dict[str, float] = field(default_factory=dict)
+    orphans: dict[str, float] = field(default_factory=dict)
+    progress: dict[str, Any] = field(default_factory=dict)
+
+    def launch_reconcile(self) -> int:
+        """Compare all live launches with what nodes report, and act. Returns how many there are."""
+        launches = list(
+            Launch.objects.filter(live=True)
+            .select_related("definition", "node")
+            .prefetch_related("attempts__members")
+        )
+        claimed: set[str] = set()
+        for launch in launches:
+            member = _live_member(launch)
+            if member:
+                claimed.add(member.uid)
+            try:
+                self._one(launch, member)
+            except LaunchRefused as refused:
+                launch_move(
+                    launch,
+                    S.FAILED,
+                    message=refused.message,
+                    failure_code=refused.code,
+                    failure_reason=refused.message,
+                )
+            except Exception:
+                log.exception("reconcile failed", launch=launch.uid)
+        self._orphans_stop(claimed)
+        return len(launches)
+
+    def _one(self, launch: Launch, member: LaunchMember | None) -> None:
+        now = timezone.now()
+        entry = self.observed.member(launch.node_name, member.uid) if member else None
+        step = next_step(
+            state=launch.state,
+            desired=launch.desired,
+            node_status=launch.node.status if launch.node else NodeStatus.OFFLINE,
+            entry=entry,
+            restart_wanted=launch.restart_wanted,
+            retry_due=None if launch.retry_at is None else launch.retry_at <= now,
+            seconds_in_state=(now - launch.state_changed_at).total_seconds(),
+        )
+        if step.state and step.state != launch.state:
+            launch_move(launch, step.state, message=step.message)
+        if step.nudge:
+            self._nudge(step.nudge, launch, member)
+        self._progress_show(launch, entry)
+
+    def _nudge(self, nudge: str, launch: Launch, member: LaunchMember | None) -> None:
+        if nudge == "again":
+            services.attempt_again(launch, "Starting again")
+        elif member is None and nudge == "stop" and not launch.restart_wanted:
+            launch_move(launch, S.STOPPED, message="Stopped")
+        elif member is None:
+            services.attempt_again(launch, "Starting again")
+        elif nudge == "timeout":
+            with transaction.atomic():
+                launch_died(
+                    launch,
+                    "start_timeout",
+                    f"Not ready after {START_TIMEOUT_SECONDS // 60} minutes of loading",
+                )
+            services.stop_nudge(launch, member)
+        elif self._due(member.uid):
+            (services.start_nudge if nudge == "start" else lambda m: services.stop_nudge(launch, m))(member)
+
+    def _due(self, uid: str) -> bool:
+        now = self.clock()
+        if now - self.nudged.get(uid, -NUDGE_EVERY_SECONDS) < NUDGE_EVERY_SECONDS:
+            return False
+        self.nudged[uid] = now
+        return True
+
+    def _progress_show(self, launch: Launch, entry: dict[str, Any] | None) -> None:
+        stage = (entry or {}).get("stage")
+        if (
+            launch.state in (S.PULLING, S.STARTING, S.LOADING)
+            and stage
+            and self.progress.get(launch.uid) != stage
+        ):
+            self.progress[launch.uid] = stage
+            launch_publish(launch, progress=stage)
+        elif launch.uid in self.progress and not stage:
+            del self.progress[launch.uid]
+
+    def _orphans_stop(self, claimed: set[str]) -> None:
+        """Stop running containers of ours that no live launch claims, once they were seen for 30 s."""
+        now, seen = self.clock(), set()
+        for node_name, view in list(self.observed.nodes.items()):
+            for uid, entry in view.members.items():
+                if uid not in claimed and entry.get("phase") in ("running", "pulling", "creating"):
+                    seen.add(uid)
+                    self._orphan_stop(node_name, uid, entry, now)
+        self.orphans = {uid: since for uid, since in self.orphans.items() if uid in seen}
+
+    def _orphan_stop(self, node_name: str, uid: str, entry: dict[str, Any], now: float) -> None:
+        since = self.orphans.setdefault(uid, now)
+        known = LaunchMember.objects.filter(uid=uid).select_related("attempt__launch").first()
+        if known and known.live:
+            return  # its launch began after this round was loaded
+        if (known or now - since >= ORPHAN_AFTER_SECONDS) and self._due(uid):
+            generation = max(entry.get("generation") or 0, known.attempt.launch.generation if known else 0)
+            log.warning("stopping a container that no launch claims", node=node_name, member=uid)
+            commands.send(
+                node_name,
+                "models.container_stop",
+                launch=entry.get("launch"),
+                member=uid,
+                generation=generation,
+                timeout_seconds=services.STOP_TIMEOUT_SECONDS,
+            )
+
+
+def _live_member(launch: Launch) -> LaunchMember | None:
+    members = (member for attempt in launch.attempts.all() for member in attempt.members.all() if member.live)
+    return next(members, None)
+
+
+RECONCILER = Reconciler(OBSERVED)

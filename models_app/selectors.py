@@ -1,0 +1,234 @@
+"""What pages and the API read about models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Max, QuerySet
+from django.utils import timezone
+
+from metrics_app.models import Node, NodeStatus
+from metrics_app.selectors import node_snapshots
+from models_app.engines.spec import docker_run_line
+from models_app.exceptions import LaunchRefused
+from models_app.models import Launch, LaunchMember, LaunchState, ModelDefinition
+from models_app.planning import EXAMPLE, LAUNCHABLE, spec_plan
+from models_app.reconcile import START_TIMEOUT_SECONDS
+from sparkweb.shared_streams import shared_streams
+from sparkweb.streams import Entry, StreamsDown
+
+STARTING_STATES = (LaunchState.REQUESTED, LaunchState.PULLING, LaunchState.STARTING, LaunchState.LOADING)
+COMPAT = {
+    **dict.fromkeys((LaunchState.READY, LaunchState.DEGRADED), "running"),
+    **dict.fromkeys(STARTING_STATES, "starting"),
+}
+LOG_LINES_MOST = 1000
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a start is. Bytes and percent are None where nobody knows them."""
+
+    stage: str
+    message: str
+    done_bytes: int | None
+    total_bytes: int | None
+    percent: float | None
+    elapsed_seconds: float
+    timeout_seconds: int
+
+
+@dataclass(frozen=True)
+class DefinitionCard:
+    """A definition with its live or newest launch, for one card or row."""
+
+    definition: ModelDefinition
+    launch: Launch | None
+    state: str
+    compat_status: str
+    member: LaunchMember | None
+    progress: Progress | None
+    actual_memory_bytes: int | None
+    start_blocked: str | None
+
+    @property
+    def is_live(self) -> bool:
+        return bool(self.launch and self.launch.live)
+
+
+def compat_status(state: str) -> str:
+    """Return running, starting, stopped or not_created, as older clients know it."""
+    return "not_created" if state == "not_created" else COMPAT.get(LaunchState(state), "stopped")
+
+
+def definition_cards(node: Node | None = None) -> list[DefinitionCard]:
+    """Return every definition with its live or newest launch (on `node`, or on any), in catalogue order."""
+    return [
+        definition_card(row, newest, entries, blocked) for row, newest, entries, blocked in _card_rows(node)
+    ]
+
+
+def definition_card_of(definition: ModelDefinition, node: Node | None = None) -> DefinitionCard:
+    """Return one definition's card."""
+    launches = Launch.objects.filter(definition=definition).prefetch_related("attempts__members")
+    if node:
+        launches = launches.filter(node=node)
+    newest = launches.order_by("-live", "-pk").first()
+    entries = _entries({newest.node_name} if newest else set())
+    return definition_card(definition, newest, entries, _blocked(definition, node))
+
+
+def _card_rows(node: Node | None) -> list[tuple[ModelDefinition, Launch | None, dict[str, Any], str | None]]:
+    definitions = list(ModelDefinition.objects.all())
+    newest_ids = Launch.objects.filter(definition__isnull=False)
+    if node:
+        newest_ids = newest_ids.filter(node=node)
+    ids = newest_ids.values("definition").annotate(newest=Max("pk")).values_list("newest", flat=True)
+    wanted = Launch.objects.filter(pk__in=list(ids)) | newest_ids.filter(live=True)
+    launches: dict[int, Launch] = {}
+    for launch in wanted.prefetch_related("attempts__members").order_by("live", "pk"):
+        if launch.definition_id:
+            launches[launch.definition_id] = launch
+    entries = _entries({launch.node_name for launch in launches.values() if launch.live})
+    return [(row, launches.get(row.pk), entries, _blocked(row, node)) for row in definitions]
+
+
+def _entries(node_names: set[str]) -> dict[str, Any]:
+    """Return the newest observation by member uid of the named nodes."""
+    snapshots = node_snapshots(sorted(node_names))
+    return {
+        entry["member"]: entry
+        for snapshot in snapshots.values()
+        if snapshot
+        for entry in snapshot["report"].get("launches") or []
+        if isinstance(entry, dict) and "member" in entry
+    }
+
+
+def _blocked(definition: ModelDefinition, node: Node | None) -> str | None:
+    if not definition.enabled:
+        return "It is disabled"
+    if definition.engine not in LAUNCHABLE:
+        return f"{definition.get_engine_display()} cannot be started yet"
+    if node and node.status in (NodeStatus.OFFLINE, NodeStatus.NEVER):
+        return f"{node} is {node.get_status_display().lower()}"
+    return None
+
+
+def definition_card(
+    definition: ModelDefinition, launch: Launch | None, entries: dict[str, Any], blocked: str | None
+) -> DefinitionCard:
+    """Put one card together from loaded rows."""
+    member = newest_member(launch) if launch else None
+    entry = entries.get(member.uid) if member else None
+    held = [(entry or {}).get(key) for key in ("memory_bytes", "gpu_memory_bytes")]
+    known = [value for value in held if value is not None]
+    state = launch.state if launch else "not_created"
+    return DefinitionCard(
+        definition=definition,
+        launch=launch,
+        state=state,
+        compat_status=compat_status(state),
+        member=member,
+        progress=_progress(launch, entry) if launch and launch.state in STARTING_STATES else None,
+        actual_memory_bytes=sum(known) if known and launch and launch.live else None,
+        start_blocked=blocked,
+    )
+
+
+def newest_member(launch: Launch) -> LaunchMember | None:
+    """Return the member of the newest attempt; uses prefetched rows where there are any."""
+    attempts = list(launch.attempts.all())
+    return next(iter(attempts[0].members.all()), None) if attempts else None
+
+
+def launch_progress(launch: Launch) -> Progress:
+    """Say how far a launch is, from its node's newest report."""
+    member = newest_member(launch)
+    return _progress(launch, _entries({launch.node_name}).get(member.uid) if member else None)
+
+
+def _progress(launch: Launch, entry: dict[str, Any] | None) -> Progress:
+    stage = (entry or {}).get("stage") or {}
+    done, total = stage.get("done_bytes"), stage.get("total_bytes")
+    attempts = list(launch.attempts.all())
+    since = attempts[0].started_at if attempts else launch.created_at
+    return Progress(
+        stage=stage.get("name") or launch.state,
+        message=stage.get("message") or launch.get_state_display(),
+        done_bytes=done,
+        total_bytes=total,
+        percent=round(100 * done / total, 1) if total and done is not None else None,
+        elapsed_seconds=round((timezone.now() - since).total_seconds(), 1),
+        timeout_seconds=START_TIMEOUT_SECONDS,
+    )
+
+
+def launches_filtered(
+    *,
+    state: str = "",
+    definition: str = "",
+    node: str = "",
+    person: str = "",
+    text: str = "",
+    since: Any = None,
+    until: Any = None,
+) -> QuerySet[Launch]:
+    """Return launches, newest first, that match every filter given."""
+    rows = Launch.objects.select_related("requested_by", "definition", "node").prefetch_related(
+        "attempts__members"
+    )
+    if state:
+        rows = rows.filter(live=True) if state == "live" else rows.filter(state=state)
+    if definition:
+        rows = rows.filter(definition_slug=definition)
+    if node:
+        rows = rows.filter(node_name=node)
+    if person:
+        rows = rows.filter(requested_by__username=person)
+    if text:
+        rows = rows.filter(definition_slug__icontains=text) | rows.filter(failure_reason__icontains=text)
+    if since:
+        rows = rows.filter(created_at__date__gte=since)
+    if until:
+        rows = rows.filter(created_at__date__lte=until)
+    return rows
+
+
+def log_stream(node_name: str, member_uid: str) -> str:
+    return f"log:{node_name}:{member_uid}"
+
+
+def log_tail(launch: Launch, lines: int) -> list[str]:
+    """Return the last lines (at most 1,000) of a launch's newest container, ended or not."""
+    member, lines = newest_member(launch), max(1, min(lines, LOG_LINES_MOST))
+    if member is None:
+        return []
+    if member.last_log:
+        return member.last_log.splitlines()[-lines:]
+    return _stream_tail(log_stream(launch.node_name, member.uid), lines)
+
+
+def _stream_tail(stream: str, lines: int) -> list[str]:
+    try:
+        items = shared_streams().read({stream: "0"}, count=4000)
+    except StreamsDown:
+        return []
+    found: list[str] = []
+    for item in items:
+        if isinstance(item, Entry):
+            found = [] if item.data.get("reset") else (found + item.data.get("lines", []))[-lines:]
+    return found
+
+
+def docker_run_line_for(definition: ModelDefinition, node: Node) -> tuple[str, list[str]]:
+    """Return the `docker run` line of a definition on a node, and the notes on its settings.
+
+    For an engine that cannot be started yet the line is empty and the note says so.
+    """
+    try:
+        spec, notes = spec_plan(definition, node, EXAMPLE)
+    except LaunchRefused as refused:
+        return "", [refused.message]
+    return docker_run_line(spec), notes

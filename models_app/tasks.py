@@ -1,0 +1,19 @@
+"""Background work with the database."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+
+from models_app.models import Launch
+
+
+@shared_task
+def housekeeping() -> int:
+    """Delete launches that ended longer ago than SPARKWEB_LAUNCH_KEEP_DAYS; returns how many, 500 at a time."""
+    before = timezone.now() - timedelta(days=settings.LAUNCH_EVENTS_KEEP_DAYS)
+    old = Launch.objects.filter(live=False, ended_at__lt=before).values_list("pk", flat=True)[:500]
+    return Launch.objects.filter(pk__in=list(old)).delete()[0]

@@ -1,0 +1,150 @@
+"""The agent process: one on each node. It opens no database and loads no Django.
+
+The main thread is a Celery worker (32 threads) on the node's own queue;
+beside it run the report loop with the sampler child, the journal's sender,
+and what watches our containers.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+import structlog
+from celery import Celery, shared_task
+from celery.apps.worker import Worker
+
+from metrics_app.agent import ReportLoop, report_section
+from models_app.agent import NodeModels
+from sparkweb import __version__, config
+from sparkweb.adapters.docker_engine import DockerEngine
+from sparkweb.celery_settings import celery_settings
+from sparkweb.installation import installation_read
+from sparkweb.logs import log_level_set, logs_setup
+from sparkweb.node_link.acl import agent_transport_options
+from sparkweb.node_link.journal import Journal
+from sparkweb.node_link.sender import JournalSender, ReportSender
+from sparkweb.node_link.signatures import Signer
+from sparkweb.streams import Streams
+
+log = structlog.get_logger(__name__)
+
+THREADS = 32
+HOST_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def agent_app(node_name: str, redis_url: str) -> Celery:
+    """Return the Celery application of one node's agent, with unacked keys of its own."""
+    app = Celery("sparkweb-agent", fixups=set())  # no fixups: Django's would load Django
+    app.conf.update(celery_settings(redis_url))
+    app.conf.update(
+        broker_transport_options=agent_transport_options(node_name),
+        task_default_queue=f"node.{node_name}",
+        task_create_missing_queues=True,
+    )
+    return app
+
+
+class Agent:
+    """Everything on one node, put together."""
+
+    def __init__(self) -> None:
+        self.node_name = config.NODE_NAME
+        self.boot = str(uuid.uuid4())
+        folder = config.DATA_DIR / "agent" / self.node_name
+        self.streams = Streams(config.REDIS_URL)
+        self.journal = Journal(folder / "journal.sqlite3")
+        signer = Signer.load(config.NODE_KEY_FILE, self.node_name)
+        self.sender = JournalSender(self.journal, self.streams, signer)
+        self.reports = ReportSender(self.streams, signer, self.boot)
+        self.engine = DockerEngine(config.DOCKER_HOST)
+        self.models = NodeModels(
+            self.engine,
+            self.journal,
+            self.streams,
+            self.node_name,
+            config.INSTALLATION or installation_read(config.DATA_DIR),
+            config.SECRETS_DIR,
+        )
+        self.loop = ReportLoop(self.report_send)
+
+    def start(self) -> None:
+        report_section("agent")(self.agent_section)
+        report_section("containers")(self.models.containers)
+        report_section("launches")(self.models.launches)
+        self.sender.start()
+        self.models.start()
+        self.loop.start()
+
+    def close(self) -> None:
+        self.loop.close()
+        self.models.close()
+        self.sender.close()
+        self.streams.close()
+        self.journal.close()
+
+    def report_send(self, report: dict[str, Any]) -> None:
+        self.reports.send(report)
+
+    def agent_section(self) -> dict[str, Any]:
+        """What the report says about the agent itself."""
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "boot": self.boot,
+            "host_boot": _host_boot(),
+            "unacknowledged": self.journal.count(),
+            "docker": self.models.docker_status(),
+            "hf_cache": str(config.HF_CACHE),
+            "secrets": _secret_names(config.SECRETS_DIR),
+        }
+
+
+def _host_boot() -> str:
+    try:
+        return HOST_BOOT.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _secret_names(folder: Path) -> list[str]:
+    """The names of secret files, never what is in them."""
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.is_file())
+    except OSError:
+        return []
+
+
+@shared_task(name="metrics.log_level", ignore_result=True)
+def log_level(level: str) -> None:
+    """Change how much this agent logs, until it is started again."""
+    log_level_set(level)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    logs_setup("agent")
+    app = agent_app(config.NODE_NAME, config.REDIS_URL)
+    app.set_default()
+    agent = Agent()
+    agent.start()
+    log.info("agent runs", node=config.NODE_NAME, pid=os.getpid())
+    try:
+        Worker(
+            app=app,
+            hostname=f"agent@{config.NODE_NAME}",
+            pool="threads",
+            concurrency=THREADS,
+            queues=[f"node.{config.NODE_NAME}"],
+            loglevel="WARNING",
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            quiet=True,
+        ).start()
+    finally:
+        threading.Thread(target=agent.close, daemon=True).start()
+        agent.models.join(3.0)

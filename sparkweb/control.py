@@ -1,0 +1,84 @@
+"""The control process.
+
+The main thread is a Celery worker (threads) with an embedded beat; the
+intake, reconcile and beat each have a thread of their own.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+from celery import beat
+from celery.apps.worker import Worker
+from django.db import DatabaseError, close_old_connections, connections
+
+from models_app.observing import OBSERVED
+from models_app.reconcile import RECONCILER
+from sparkweb import live
+from sparkweb.celery import app
+from sparkweb.logs import logs_setup
+from sparkweb.node_link.intake import Intake
+from sparkweb.shared_streams import shared_streams
+
+log = structlog.get_logger(__name__)
+
+QUEUES = ["control.events", "control.work"]
+THREADS = 4
+RECONCILE_EVERY_SECONDS = 1.0
+
+
+class ReconcileLoop(threading.Thread):
+    """Reconciles each second, and at once when a node reports something new."""
+
+    def __init__(self) -> None:
+        super().__init__(name="reconcile", daemon=True)
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            OBSERVED.changed.wait(RECONCILE_EVERY_SECONDS)
+            OBSERVED.changed.clear()
+            try:
+                RECONCILER.launch_reconcile()
+            except DatabaseError as error:
+                log.warning("database does not answer; reconcile waits", error=str(error))
+                close_old_connections()
+            except Exception:
+                log.exception("reconcile failed")
+        connections.close_all()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        OBSERVED.changed.set()
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    logs_setup("control")
+    intake = Intake(shared_streams())
+    reconcile = ReconcileLoop()
+    clock = beat.EmbeddedService(app, thread=True)
+    intake.start()
+    reconcile.start()
+    clock.start()
+    log.info("control runs", queues=QUEUES)
+    try:
+        worker = Worker(
+            app=app,
+            hostname="control",
+            pool="threads",
+            concurrency=THREADS,
+            queues=QUEUES,
+            loglevel="WARNING",
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            quiet=True,
+        )
+        worker.start()
+    finally:
+        clock.stop(wait=False)
+        reconcile.stop()
+        intake.stop()
+        live.close()
