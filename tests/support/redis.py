@@ -23,6 +23,8 @@ from pathlib import Path
 import pytest
 import redis
 
+__all__ = ["RedisServer", "redis_server", "redis_url", "shared_redis"]
+
 START_SECONDS = 10.0
 
 
