@@ -82,7 +82,7 @@ static void write_odd_log(void) {
   memset(line, 'x', sizeof line - 1);
   line[sizeof line - 1] = '\n';
   fwrite("nul \0 here\n", 1, 11, stdout);
-  fwrite("broken \xff\xfe\xc3( utf-8\n", 1, 19, stdout);
+  fwrite("broken \xff\xfe\xc3( utf-8\n", 1, 18, stdout);
   fputs("\x1b[31mred\x1b[0m <script>alert(1)</script>\n", stdout);
   fwrite(line, 1, sizeof line, stdout);
   fputs("after the long line\n", stdout);
