@@ -1,0 +1,50 @@
+"""What an engine needs to know to make a container spec: plain data, no ORM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class DefinitionData:
+    """A ModelDefinition as far as engines care. `settings` holds the definition's own, not the defaults."""
+
+    slug: str
+    model_id: str
+    port: int
+    image: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    publish: str = "local"
+
+
+@dataclass(frozen=True)
+class NodeData:
+    """A node as far as engines care.
+
+    `hf_cache` is a path on the node, `secrets` the names of files in its secrets
+    folder, `gpu_runtime` whether its Docker can hand out GPUs (None: not known).
+    """
+
+    name: str
+    hf_cache: str | None = None
+    secrets: tuple[str, ...] = ()
+    lan_address: str | None = None
+    fabric_address: str | None = None
+    gpu_runtime: bool | None = None
+
+
+@dataclass(frozen=True)
+class LaunchIds:
+    """Who the container is for. `attempt` counts from 1 within the launch and makes the name unique."""
+
+    installation: str
+    launch: str
+    member: str
+    generation: int
+    attempt: int
+
+    def container_name(self, slug: str) -> str:
+        """`sparkweb-<slug>-<start of launch>-<attempt>`, at most 63 characters (a host name's limit)."""
+        tail = f"-{self.launch[:8]}-{self.attempt}"
+        return f"sparkweb-{slug}"[: 63 - len(tail)].rstrip("-._") + tail
