@@ -45,7 +45,9 @@ ALLOWED_HOSTS = env_list(
     "`*` is refused: it would open the door to DNS rebinding.",
 )
 ALLOWED_HOSTS += LOOPBACK_NAMES + ([config.HOST] if config.HOST not in ("0.0.0.0", "::") else [])  # noqa: S104
-HTTPS = env_bool("SPARKWEB_HTTPS", False, "Set when a reverse proxy serves SparkWeb over HTTPS: secure cookies.")
+HTTPS = env_bool(
+    "SPARKWEB_HTTPS", False, "Set when a reverse proxy serves SparkWeb over HTTPS: secure cookies."
+)
 TRUSTED_PROXIES = env_list(
     "SPARKWEB_TRUSTED_PROXIES",
     [],
@@ -55,7 +57,9 @@ CSRF_TRUSTED_ORIGINS = env_list(
     "SPARKWEB_CSRF_TRUSTED_ORIGINS", [], "Origins (https://name) of a reverse proxy in front of SparkWeb."
 )
 COMPAT_PORTS = env_list(
-    "SPARKWEB_COMPAT_PORTS", [], "Old ports that web listens on too, for clients of the services it replaces: 5174,5175,5176."
+    "SPARKWEB_COMPAT_PORTS",
+    [],
+    "Old ports that web listens on too, for clients of the services it replaces: 5174,5175,5176.",
 )
 
 SESSION_COOKIE_NAME = "sparkweb_session"
@@ -70,6 +74,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_HSTS_SECONDS = 31536000 if HTTPS else 0
+# TrustedProxyMiddleware drops this header unless a listed proxy sent it.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = False  # the proxy redirects; loopback clients stay on HTTP
 X_FRAME_OPTIONS = "DENY"
 # Strict everywhere; /admin/ alone gets unsafe-eval, which its kit needs (accounts.middleware).
@@ -153,7 +159,9 @@ TEMPLATES = [
     }
 ]
 LANGUAGE_CODE = "en"
-TIME_ZONE = env_str("SPARKWEB_TIME_ZONE", "UTC", "Time zone of dates on pages and in exports, like Europe/Berlin.")
+TIME_ZONE = env_str(
+    "SPARKWEB_TIME_ZONE", "UTC", "Time zone of dates on pages and in exports, like Europe/Berlin."
+)
 USE_TZ = True
 USE_I18N = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -219,7 +227,11 @@ CHANNEL_LAYERS = {
             "capacity": 100,
             "expiry": 10,
             # The layer's messages cross Redis in clear inside the machine; with Redis elsewhere they are encrypted.
-            **({} if REDIS_URL.startswith("unix:") else {"symmetric_encryption_keys": [hashlib.sha256(SECRET_KEY.encode()).hexdigest()]}),
+            **(
+                {}
+                if REDIS_URL.startswith("unix:")
+                else {"symmetric_encryption_keys": [hashlib.sha256(SECRET_KEY.encode()).hexdigest()]}
+            ),
         },
     }
 }
@@ -238,13 +250,18 @@ STATICFILES_DIRS = [
     ("vendor/tabler", BASE_DIR / "node_modules/@tabler/core/dist"),
     ("vendor/htmx", BASE_DIR / "node_modules/htmx.org/dist"),
     ("vendor/uplot", BASE_DIR / "node_modules/uplot/dist"),
+    ("vendor/inter", BASE_DIR / "node_modules/@fontsource-variable/inter/files"),
 ]
-STATICFILES_FINDERS = ["sparkweb.static_finders.ListedFilesFinder", "django.contrib.staticfiles.finders.AppDirectoriesFinder"]
+STATICFILES_FINDERS = [
+    "sparkweb.static_finders.ListedFilesFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+]
 # Third-party files that pages really use; nothing else of node_modules is collected.
 STATICFILES_LISTED = {
     "vendor/tabler": ["css/tabler.min.css", "js/tabler.min.js"],
     "vendor/htmx": ["htmx.min.js"],
     "vendor/uplot": ["uPlot.esm.js", "uPlot.min.css"],
+    "vendor/inter": ["inter-latin-wght-normal.woff2", "inter-latin-ext-wght-normal.woff2"],
 }
 ICONS_DIR = BASE_DIR / "node_modules/@tabler/icons/icons/outline"
 STORAGES = {
@@ -315,8 +332,17 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {
         "primary": {
-            "50": "#f2f9e6", "100": "#e3f1c8", "200": "#c9e497", "300": "#a8d15c", "400": "#8abc30",
-            "500": "#76b900", "600": "#5b9000", "700": "#466e00", "800": "#3a5806", "900": "#324b0a", "950": "#192a00",
+            "50": "#f2f9e6",
+            "100": "#e3f1c8",
+            "200": "#c9e497",
+            "300": "#a8d15c",
+            "400": "#8abc30",
+            "500": "#76b900",
+            "600": "#5b9000",
+            "700": "#466e00",
+            "800": "#3a5806",
+            "900": "#324b0a",
+            "950": "#192a00",
         }
     },
     "SIDEBAR": {
@@ -325,25 +351,61 @@ UNFOLD = {
             {
                 "title": "Models",
                 "items": [
-                    {"title": "Definitions", "icon": "deployed_code", "link": reverse_lazy("admin:models_app_modeldefinition_changelist")},
-                    {"title": "Launches", "icon": "rocket_launch", "link": reverse_lazy("admin:models_app_launch_changelist")},
-                    {"title": "Attempts", "icon": "replay", "link": reverse_lazy("admin:models_app_launchattempt_changelist")},
-                    {"title": "Events", "icon": "timeline", "link": reverse_lazy("admin:models_app_launchevent_changelist")},
+                    {
+                        "title": "Definitions",
+                        "icon": "deployed_code",
+                        "link": reverse_lazy("admin:models_app_modeldefinition_changelist"),
+                    },
+                    {
+                        "title": "Launches",
+                        "icon": "rocket_launch",
+                        "link": reverse_lazy("admin:models_app_launch_changelist"),
+                    },
+                    {
+                        "title": "Attempts",
+                        "icon": "replay",
+                        "link": reverse_lazy("admin:models_app_launchattempt_changelist"),
+                    },
+                    {
+                        "title": "Events",
+                        "icon": "timeline",
+                        "link": reverse_lazy("admin:models_app_launchevent_changelist"),
+                    },
                 ],
             },
             {
                 "title": "Machines",
                 "items": [
-                    {"title": "Nodes", "icon": "dns", "link": reverse_lazy("admin:metrics_app_node_changelist")},
-                    {"title": "Node keys", "icon": "vpn_key", "link": reverse_lazy("admin:accounts_nodekey_changelist")},
+                    {
+                        "title": "Nodes",
+                        "icon": "dns",
+                        "link": reverse_lazy("admin:metrics_app_node_changelist"),
+                    },
+                    {
+                        "title": "Node keys",
+                        "icon": "vpn_key",
+                        "link": reverse_lazy("admin:accounts_nodekey_changelist"),
+                    },
                 ],
             },
             {
                 "title": "Access",
                 "items": [
-                    {"title": "Users", "icon": "group", "link": reverse_lazy("admin:accounts_user_changelist")},
-                    {"title": "API keys", "icon": "key", "link": reverse_lazy("admin:accounts_apikey_changelist")},
-                    {"title": "Audit", "icon": "history", "link": reverse_lazy("admin:accounts_auditentry_changelist")},
+                    {
+                        "title": "Users",
+                        "icon": "group",
+                        "link": reverse_lazy("admin:accounts_user_changelist"),
+                    },
+                    {
+                        "title": "API keys",
+                        "icon": "key",
+                        "link": reverse_lazy("admin:accounts_apikey_changelist"),
+                    },
+                    {
+                        "title": "Audit",
+                        "icon": "history",
+                        "link": reverse_lazy("admin:accounts_auditentry_changelist"),
+                    },
                 ],
             },
         ],

@@ -1,0 +1,75 @@
+"""How callers of the API say who they are: an API key, or the session of a page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from sparkweb.accounts.middleware import CHALLENGE
+from sparkweb.accounts.models import ApiKey, User
+
+USED_EVERY = timedelta(seconds=60)
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <key>`. `request.auth` is the ApiKey."""
+
+    def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
+        header = request.META.get("HTTP_AUTHORIZATION", "")
+        kind, _, text = header.partition(" ")
+        if kind.lower() != "bearer":
+            return None
+        key = ApiKey.objects.select_related("user").filter(key_hash=ApiKey.hash_of(text.strip())).first()
+        if key is None:
+            raise AuthenticationFailed("This API key is not known. Make a new one on the page API keys.")
+        if not key.is_usable:
+            raise AuthenticationFailed(_why_unusable(key))
+        _note_use(key)
+        return key.user, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+class LoginSessionAuthentication(SessionAuthentication):
+    """The session of a browser, with its CSRF token for whatever changes something."""
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+def _why_unusable(key: ApiKey) -> str:
+    if key.revoked_at:
+        return f"The API key {key.prefix}… was revoked."
+    if not key.user.is_active:
+        return f"The owner of the API key {key.prefix}… is no longer active."
+    return f"The API key {key.prefix}… expired on {key.expires_at:%Y-%m-%d}."
+
+
+def _note_use(key: ApiKey) -> None:
+    """Remember when a key was used, at most once a minute: no write for each read."""
+    now = timezone.now()
+    if key.last_used_at is None or now - key.last_used_at >= USED_EVERY:
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = ApiKeyAuthentication
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "API key, made on the page API keys."}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = LoginSessionAuthentication
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "cookie", "name": "sparkweb_session"}
