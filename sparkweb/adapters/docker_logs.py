@@ -9,12 +9,14 @@ same stream, which repeats the timestamp.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
 LINE_LIMIT_BYTES = 16_000
 CUT_MARK = " … [line cut]"
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1a\x1c-\x1f\x7f]")
 _HEADER = struct.Struct(">BxxxL")
 # A frame longer than this is no frame of Docker's: its own pieces are 16 kB.
 _FRAME_LIMIT_BYTES = 4 * 1024 * 1024
@@ -78,10 +80,16 @@ class LogDecoder:
 
 
 def line_text(raw: bytes) -> str:
-    """One line as text: bad UTF-8 and NUL become U+FFFD, the newline goes, long lines are cut.
+    """One line as text that is safe to store and to send.
 
-    NUL is valid UTF-8, but PostgreSQL stores no text with it.
+    Bad UTF-8, NUL and other control characters but tab and escape become U+FFFD (PostgreSQL
+    stores no NUL); of a line that a progress bar wrote over with carriage returns,
+    the last version stays; long lines are cut.
     """
+    text = raw[:LINE_LIMIT_BYTES].decode("utf-8", "replace").rstrip("\r\n")
+    if "\r" in text:
+        text = text[text.rindex("\r") + 1 :]
+    if _CONTROL.search(text):
+        text = _CONTROL.sub("\ufffd", text)
     cut = len(raw) > LINE_LIMIT_BYTES and len(raw.rstrip(b"\r\n")) > LINE_LIMIT_BYTES
-    text = raw[:LINE_LIMIT_BYTES].decode("utf-8", "replace").rstrip("\r\n").replace("\0", "\ufffd")
     return text + CUT_MARK if cut else text

@@ -174,7 +174,7 @@ def host_stale(row: dict[str, Any] | None) -> dict[str, Any]:
 
     `row` is the last one read, None when there never was any.
     """
-    empty = {
+    empty: dict[str, Any] = {
         "cpu_count": os.cpu_count(), "memory_total_bytes": None, "swap_total_bytes": None,
         "disks": [], "networks": [], "why": {}, **_names(),
     }  # fmt: skip

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pynvml
@@ -119,7 +119,7 @@ class Nvml:
         present = {gpu.identity.uuid for gpu in gpus}
         missing = [known for known in self._known if known.uuid and known.uuid not in present]
         for index, known in enumerate(missing, start=count):  # the driver numbers the others anew
-            identity = known._replace(index=index)
+            identity = replace(known, index=index)
             gpus.append(Gpu(index, self._processes, self._clock, identity, LOST_RETRY_SECONDS))
         self._known = [gpu.identity for gpu in gpus]
         return gpus

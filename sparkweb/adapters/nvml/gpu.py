@@ -21,7 +21,8 @@ NOT_ANSWERABLE = {pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NO
 OLD_LIBRARY = {pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH}
 
 
-class KnownGpu(NamedTuple):
+@dataclass(frozen=True)
+class KnownGpu:
     """Which card it is; `uuid` is None when it was lost before it could tell."""
 
     index: int
@@ -330,7 +331,7 @@ def _process(pid: int, name: str, memory_bytes: int | None, container_id: str | 
 
 
 def _blank(identity: KnownGpu, state: str) -> dict[str, Any]:
-    row: dict[str, Any] = {**identity._asdict(), "state": state}
+    row: dict[str, Any] = {**vars(identity), "state": state}
     row.update(dict.fromkeys(figure.name for query in QUERIES for figure in query.figures))
     row["memory_held_bytes"] = None
     row["processes"] = []
