@@ -20,6 +20,7 @@ from sparkweb.env import (
     env_str,
     env_url,
 )
+from sparkweb.installation import redis_socket
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -40,7 +41,7 @@ PORT = env_int("SPARKWEB_PORT", 5173, "Port that the web process listens on.", l
 NODE_NAME = env_str("SPARKWEB_NODE", _default_node_name(), "Name of this node; the short host name if unset.")
 REDIS_URL = env_url(
     "REDIS_URL",
-    f"unix://{DATA_DIR / 'run' / 'redis.sock'}",
+    f"unix://{redis_socket(DATA_DIR)}",
     "Redis that all processes and nodes share; without it `up` runs a private one on a Unix socket.",
     ("redis", "rediss", "unix"),
     secret=True,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import secrets
 from pathlib import Path
 
+SOCKET_PATH_LIMIT = 100
 FOLDERS = ("run", "redis", "logs", "agent", "secrets")
 
 
@@ -17,17 +20,35 @@ def data_dir_prepare(data_dir: Path) -> Path:
     return data_dir
 
 
+def redis_socket(data_dir: Path) -> Path:
+    """Return where the private Redis listens: below the data folder, or in /tmp when that path is too long.
+
+    A Unix socket's path has at most 107 bytes; 100 leave room for a suffix.
+    """
+    path = data_dir / "run" / "redis.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+        return path
+    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
+    return Path("/tmp") / f"sparkweb-{os.getuid()}-{digest}" / "redis.sock"  # noqa: S108
+
+
 def _once(path: Path, make: str) -> str:
-    """Return what `path` holds, after writing `make` there if nothing did."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    """Return what `path` holds, after writing `make` there if nothing did.
+
+    Two processes may come at once: the file appears whole or not at all, and the first one counts.
+    """
+    with contextlib.suppress(FileNotFoundError):
         return path.read_text().strip()
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(make + "\n")
         file.flush()
         os.fsync(file.fileno())
-    return make
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()
+    return path.read_text().strip()
 
 
 def secret_key_read(data_dir: Path) -> str:

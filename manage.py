@@ -1,0 +1,44 @@
+#!/usr/bin/env python
+"""SparkWeb's commands: `up` and `agent` without Django, everything else by Django."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from sparkweb.env import EnvironmentInvalid
+
+PLAIN = {"up": "sparkweb.supervisor", "agent": "sparkweb.agent"}
+
+
+def main() -> int:
+    """Run one command and return its exit status."""
+    command = sys.argv[1] if len(sys.argv) > 1 else "help"
+    if command in PLAIN:
+        return _plain(command, sys.argv[2:])
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkweb.settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+    return 0
+
+
+def _plain(command: str, arguments: list[str]) -> int:
+    from importlib import import_module
+
+    module = import_module(PLAIN[command])
+    if arguments:
+        wants_help = arguments[0] in ("-h", "--help")
+        print(
+            module.__doc__ if wants_help else f"manage.py {command} takes no arguments; see docs/settings.md"
+        )
+        return 0 if wants_help else 2
+    return int(module.main() or 0)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except EnvironmentInvalid as error:
+        print(f"SparkWeb cannot start: {error}", file=sys.stderr)
+        sys.exit(2)
