@@ -91,7 +91,8 @@ def rows_make() -> None:
     launches = [
         Launch(
             definition=row, definition_slug=row.slug, engine="vllm", node=node, node_name=node.name,
-            live=number == 499 and row.position < 3, state="ready" if number == 499 and row.position < 3 else "stopped",
+            live=number == 499 and row.position < 3,
+            state="ready" if number == 499 and row.position < 3 else "stopped",
         )
         for number in range(500)
         for row in definitions
@@ -128,8 +129,8 @@ def javascript_bytes(page: str) -> int:
         text = Path(path).read_bytes()
         seen[name] = len(gzip.compress(text, 6))
         folder = "/static/" + name.rpartition("/")[0] + "/"
-        for target in re.findall(rb'(?:from|import)\s*\(?"([^"]+\.js)"', text):
-            queue.append(os.path.normpath(folder + target.decode()))
+        imports = re.findall(rb'(?:from|import)\s*\(?"([^"]+\.js)"', text)
+        queue += [os.path.normpath(folder + target.decode()) for target in imports]
     return sum(seen.values())
 
 

@@ -27,7 +27,9 @@ class Node(models.Model):
         help_text="The agent's SPARKWEB_NODE. It cannot be changed later.",
     )
     label = models.CharField(max_length=80, blank=True, help_text="Name shown on pages.")
-    role = models.CharField(max_length=80, blank=True, help_text="For example: primary, Kubernetes control plane.")
+    role = models.CharField(
+        max_length=80, blank=True, help_text="For example: primary, Kubernetes control plane."
+    )
     lan_address = models.GenericIPAddressField(null=True, blank=True, verbose_name="LAN address")
     fabric_address = models.GenericIPAddressField(
         null=True, blank=True, help_text="Address on the 200GbE link."

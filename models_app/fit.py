@@ -39,12 +39,18 @@ def available_bytes(report: dict[str, Any]) -> int | None:
     return host.get("memory_available_bytes")
 
 
-def memory_check(*, node: str, required_gb: float | None, report: dict[str, Any] | None, reserve_gb: float) -> MemoryCheck:
+def memory_check(
+    *, node: str, required_gb: float | None, report: dict[str, Any] | None, reserve_gb: float
+) -> MemoryCheck:
     """Compare an estimate (GiB) with the newest report of a node."""
     available = available_bytes(report) if report else None
     if available is None:
         return MemoryCheck(
-            True, None, required_gb, None, warning=f"{node} has not reported its memory; the start is not checked"
+            True,
+            None,
+            required_gb,
+            None,
+            warning=f"{node} has not reported its memory; the start is not checked",
         )
     available_gb = round(available / GIB, 1)
     if required_gb is None:

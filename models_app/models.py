@@ -49,6 +49,9 @@ class CatalogueDefaults(models.Model):
     class Meta:
         verbose_name_plural = "catalogue defaults"
 
+    def __str__(self) -> str:
+        return f"defaults of models.yaml {self.schema_version}"
+
 
 class ModelDefinition(models.Model):
     """A model that can be started: one entry of models.yaml."""
@@ -157,7 +160,9 @@ class Launch(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(
-                fields=["definition", "node"], condition=Q(live=True), name="one_live_launch_per_definition_and_node"
+                fields=["definition", "node"],
+                condition=Q(live=True),
+                name="one_live_launch_per_definition_and_node",
             )
         ]
 
@@ -255,4 +260,3 @@ class LaunchEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
-

@@ -7,9 +7,9 @@ from typing import Any
 from django.conf import settings
 
 from metrics_app.models import Node
-from models_app.engines.spec import ContainerSpec
 from models_app.engines.inputs import DefinitionData, LaunchIds, NodeData
 from models_app.engines.settings_schema import SettingsInvalid
+from models_app.engines.spec import ContainerSpec
 from models_app.engines.vllm import vllm_spec
 from models_app.exceptions import LaunchRefused
 from models_app.models import CatalogueDefaults, Engine, Launch, LaunchMember, ModelDefinition
@@ -35,8 +35,8 @@ def spec_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> tuple[
     """Return the container spec and the notes on it. Raises LaunchRefused where there can be none."""
     if definition.engine not in LAUNCHABLE:
         raise LaunchRefused(
-            f"{definition.name} needs the engine {definition.get_engine_display()}, which cannot be started yet; "
-            "vLLM can",
+            f"{definition.name} needs the engine {definition.get_engine_display()}, "
+            "which cannot be started yet; vLLM can",
             "engine_unsupported",
         )
     capabilities = node.capabilities or {}

@@ -104,10 +104,14 @@ def _launch_write(definition: ModelDefinition, node: Node, actor: Actor, force_r
 
 
 def _port_refusal(definition: ModelDefinition, node: Node) -> LaunchRefused:
-    holder = LaunchMember.objects.filter(node=node, port=definition.port, live=True).select_related("attempt__launch").first()
+    holder = (
+        LaunchMember.objects.filter(node=node, port=definition.port, live=True)
+        .select_related("attempt__launch")
+        .first()
+    )
     by = holder.attempt.launch.definition_slug if holder else "another launch"
     return LaunchRefused(
-        f"port {definition.port} on {node.name} is used by {by}; stop it, or give {definition.name} another port",
+        f"port {definition.port} on {node.name} is used by {by}; stop it, or change one of the ports",
         "port_in_use",
     )
 
@@ -127,7 +131,9 @@ def attempt_again(launch: Launch, message: str) -> bool:
     """Begin a new attempt of a launch that is due for one; False if it was no longer."""
     with transaction.atomic():
         attempt_close(launch, "failed")
-        due = Launch.objects.filter(pk=launch.pk, generation=launch.generation, desired=Desired.RUNNING, live=True)
+        due = Launch.objects.filter(
+            pk=launch.pk, generation=launch.generation, desired=Desired.RUNNING, live=True
+        )
         changes = {
             "generation": launch.generation + 1,
             "state": LaunchState.REQUESTED,
@@ -205,7 +211,12 @@ def _launch_end(launch: Launch, actor: Actor, action: str, word: str, *, restart
     elif member is None:
         attempt_again(launch, f"Restart requested by {actor.label}")
     else:
-        if not launch_move(launch, LaunchState.STOPPING, message=f"{word} requested by {actor.label}", actor_label=actor.label):
+        if not launch_move(
+            launch,
+            LaunchState.STOPPING,
+            message=f"{word} requested by {actor.label}",
+            actor_label=actor.label,
+        ):
             event_add(launch, "requested", f"{word} requested by {actor.label}", actor_label=actor.label)
         doomed = member
         transaction.on_commit(lambda: stop_nudge(launch, doomed))
@@ -322,6 +333,8 @@ def definition_delete(*, definition: ModelDefinition, actor: Actor) -> None:
     """Delete a definition; its launch history stays. Raises LaunchRefused definition_in_use while it runs."""
     live = Launch.objects.filter(definition=definition, live=True).first()
     if live:
-        raise LaunchRefused(f"{definition.name} is {live.state} on {live.node_name}; stop it first", "definition_in_use")
+        raise LaunchRefused(
+            f"{definition.name} is {live.state} on {live.node_name}; stop it first", "definition_in_use"
+        )
     audit(actor, "definition_delete", definition.slug)
     definition.delete()

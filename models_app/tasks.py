@@ -13,7 +13,7 @@ from models_app.models import Launch
 
 @shared_task
 def housekeeping() -> int:
-    """Delete launches that ended longer ago than SPARKWEB_LAUNCH_KEEP_DAYS; returns how many, 500 at a time."""
+    """Delete launches that ended longer ago than SPARKWEB_LAUNCH_KEEP_DAYS, 500 at a time; how many rows."""
     before = timezone.now() - timedelta(days=settings.LAUNCH_EVENTS_KEEP_DAYS)
     old = Launch.objects.filter(live=False, ended_at__lt=before).values_list("pk", flat=True)[:500]
     return Launch.objects.filter(pk__in=list(old)).delete()[0]

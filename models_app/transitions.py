@@ -15,7 +15,15 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from models_app.models import ENDED_STATES, Launch, LaunchAttempt, LaunchEvent, LaunchMember, LaunchState, Outcome
+from models_app.models import (
+    ENDED_STATES,
+    Launch,
+    LaunchAttempt,
+    LaunchEvent,
+    LaunchMember,
+    LaunchState,
+    Outcome,
+)
 from sparkweb import live
 
 S = LaunchState
@@ -69,7 +77,9 @@ def launch_move(
     for name, value in changes.items():
         setattr(launch, name, value)
     if target == S.READY:
-        LaunchAttempt.objects.filter(launch=launch, generation=launch.generation, ready_at=None).update(ready_at=now)
+        LaunchAttempt.objects.filter(launch=launch, generation=launch.generation, ready_at=None).update(
+            ready_at=now
+        )
     if target in ENDED_STATES:
         attempt_close(launch, Outcome.STOPPED if target == S.STOPPED else Outcome.FAILED, failure_reason)
     event_add(launch, "state", message, source, target, actor_label, data)

@@ -16,14 +16,14 @@ from typing import Any
 import structlog
 from celery import Celery, shared_task
 from celery.apps.worker import Worker
+from models_app.agent import NodeModels
 
 from metrics_app.agent import ReportLoop, report_section
-from models_app.agent import NodeModels
 from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.celery_settings import celery_settings
 from sparkweb.installation import installation_read
-from sparkweb.logs import log_level_set, logs_setup
+from sparkweb.logs import level_set, logs_setup
 from sparkweb.node_link.acl import agent_transport_options
 from sparkweb.node_link.journal import Journal
 from sparkweb.node_link.sender import JournalSender, ReportSender
@@ -38,7 +38,7 @@ HOST_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 def agent_app(node_name: str, redis_url: str) -> Celery:
     """Return the Celery application of one node's agent, with unacked keys of its own."""
-    app = Celery("sparkweb-agent", fixups=set())  # no fixups: Django's would load Django
+    app = Celery("sparkweb-agent", fixups=[])  # no fixups: Django's would load Django
     app.conf.update(celery_settings(redis_url))
     app.conf.update(
         broker_transport_options=agent_transport_options(node_name),
@@ -121,7 +121,7 @@ def _secret_names(folder: Path) -> list[str]:
 @shared_task(name="metrics.log_level", ignore_result=True)
 def log_level(level: str) -> None:
     """Change how much this agent logs, until it is started again."""
-    log_level_set(level)
+    level_set(level)
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ def main() -> None:
     logs_setup("control")
     intake = Intake(shared_streams())
     reconcile = ReconcileLoop()
-    clock = beat.EmbeddedService(app, thread=True)
+    clock = threading.Thread(target=beat.Service(app).start, name="beat", daemon=True)
     intake.start()
     reconcile.start()
     clock.start()
@@ -78,7 +78,6 @@ def main() -> None:
         )
         worker.start()
     finally:
-        clock.stop(wait=False)
         reconcile.stop()
         intake.stop()
         live.close()

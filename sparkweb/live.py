@@ -64,7 +64,7 @@ class _Publisher:
         try:
             await asyncio.wait_for(layer.group_send(GROUP, message), SEND_SECONDS)
             self._down = False
-        except Exception as error:  # whatever Redis is up to, a lost frame is only a lost frame
+        except Exception as error:  # noqa: BLE001 — whatever Redis is up to, a lost frame is only a lost frame
             if not self._down:
                 log.warning("live frames cannot be sent", error=str(error))
             self._down = True

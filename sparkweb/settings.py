@@ -226,7 +226,8 @@ CHANNEL_LAYERS = {
             "prefix": "sparkweb:layer",
             "capacity": 100,
             "expiry": 10,
-            # The layer's messages cross Redis in clear inside the machine; with Redis elsewhere they are encrypted.
+            "group_expiry": 60,  # web joins again every 5 s; a process that died is forgotten
+            # In clear within the machine; encrypted when Redis is elsewhere.
             **(
                 {}
                 if REDIS_URL.startswith("unix:")
@@ -283,7 +284,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "sparkweb.api.Pages",
+    "DEFAULT_PAGINATION_CLASS": "sparkweb.paging.Pages",
     "PAGE_SIZE": 50,
     "EXCEPTION_HANDLER": "sparkweb.exceptions.api_exception_handler",
     "DEFAULT_THROTTLE_CLASSES": ["sparkweb.accounts.throttling.CallerRateThrottle"],

@@ -1,4 +1,4 @@
-"""What becomes of a launch when its node tells facts: exits, crashes, backoff, parking, late and foreign facts."""
+"""What becomes of a launch when its node tells facts: exits, crashes, backoff, late and foreign facts."""
 
 from __future__ import annotations
 
