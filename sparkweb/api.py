@@ -1,4 +1,4 @@
-"""What the API views of every app share: pages of lists, the error shape, who asks."""
+"""What the API views of every app share: addresses, the error shape, who asks."""
 
 from __future__ import annotations
 
@@ -7,19 +7,11 @@ from typing import Any
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework import serializers
-from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.routers import SimpleRouter
 
 from sparkweb.accounts.actor import Actor
 from sparkweb.accounts.services import actor_of
-
-
-class Pages(PageNumberPagination):
-    """50 rows a page; `?page_size=` up to 500."""
-
-    page_size_query_param = "page_size"
-    max_page_size = 500
 
 
 class Router(SimpleRouter):

@@ -14,15 +14,16 @@ from sparkweb import config
 from sparkweb.env import EnvironmentInvalid
 
 SECRET_KEY_LENGTH = 32
-WEB = "web"
-"""Tag of checks that only `manage.py web` runs: they need what other commands make first."""
 
 
 def register_all() -> None:
     for check in (data_folder, secret_key, debug_in_public, clear_text_in_public, proxies, compat_ports):
         register(check)
-    for check in (static_files, icons, redis_answers):
-        register(check, WEB)
+
+
+def web_checks() -> list[CheckMessage]:
+    """Return what `manage.py web` checks besides: things that other commands make first."""
+    return [message for check in (static_files, icons, redis_answers) for message in check()]
 
 
 def is_loopback(host: str) -> bool:

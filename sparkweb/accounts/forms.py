@@ -19,7 +19,7 @@ class LoginForm(AuthenticationForm):
     }
 
 
-class NewPasswordForm(PasswordChangeForm[User]):
+class NewPasswordForm(PasswordChangeForm):
     """The present password and a new one, twice; the new one must differ."""
 
     def clean_new_password1(self) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from sparkweb.accounts.models import RANK, SCOPE_RANK, ApiKey, Role, Scope, User
+
+if TYPE_CHECKING:  # DRF loads this module while it loads its views
+    from rest_framework.views import APIView
 
 SCOPE_OF_ROLE = {Role.VIEWER: Scope.READ, Role.OPERATOR: Scope.OPERATE, Role.ADMIN: Scope.ADMIN}
 

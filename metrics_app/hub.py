@@ -1,0 +1,244 @@
+"""One subscription per web process, fanned out to its sockets.
+
+Frames arrive as ready JSON text and go out unchanged. A socket that cannot
+keep up gets the newest frame of each key, never a backlog; one that takes
+nothing for 15 s is cut off. The hub itself notices when figures stop, whether
+Redis, control or the node fell silent, and says so by `node_status`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import structlog
+from channels.db import database_sync_to_async
+from channels.layers import get_channel_layer
+from django.db import DatabaseError
+from redis.exceptions import RedisError
+
+from metrics_app.models import NodeStatus
+from metrics_app.socket_access import Access, access_lost
+from metrics_app.socket_picture import Picture, picture_make
+from sparkweb.shared_streams import shared_streams
+
+log = structlog.get_logger(__name__)
+
+GROUP = "live"
+SLOW_SECONDS = 15.0
+STALE_SECONDS = 6.0
+OFFLINE_SECONDS = 10.0
+PICTURE_SECONDS = 1.0
+TICK_SECONDS = 1.0
+REJOIN_EVERY_TICKS = 5
+ACCESS_EVERY_TICKS = 2
+PING_EVERY_TICKS = 10
+PENDING_KEYS = 256
+CODE_ACCESS_ENDED = 4401
+CODE_SLOW = 4408
+
+
+@dataclass(eq=False)
+class Socket:
+    """One browser: what it may see, and the newest frame of each key that it has not been sent yet."""
+
+    send: Callable[[dict[str, Any]], Any]
+    access: Access
+    abort: Callable[[], None] | None = None
+    pending: dict[str, str] = field(default_factory=dict)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    code: int | None = None
+    writing_since: float | None = None
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def offer(self, key: str, text: str) -> None:
+        """Have `text` sent; it replaces an unsent frame of the same key."""
+        if key not in self.pending and len(self.pending) >= PENDING_KEYS:
+            del self.pending[next(iter(self.pending))]
+        self.pending[key] = text
+        self.wake.set()
+
+    async def write(self, text: str) -> None:
+        """Send one frame now, waiting for those before it."""
+        async with self._turn:
+            self.writing_since = time.monotonic()
+            try:
+                await self.send({"type": "websocket.send", "text": text})
+            finally:
+                self.writing_since = None
+
+    async def pump(self) -> None:
+        """Send what is offered, for ever."""
+        while True:
+            await self.wake.wait()
+            self.wake.clear()
+            batch, self.pending = self.pending, {}
+            for text in batch.values():
+                await self.write(text)
+
+    def close(self, code: int) -> None:
+        """End this socket with a close code."""
+        self.code = self.code or code
+        self.ended.set()
+
+    def cut(self) -> None:
+        """End a connection whose peer reads nothing: a close frame would wait behind all the rest."""
+        if self.abort is not None:
+            self.abort()
+        self.close(CODE_SLOW)
+
+
+class Hub:
+    """The sockets of this process and what they are told."""
+
+    def __init__(self) -> None:
+        self.sockets: set[Socket] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._channel = ""
+        self._picture: Picture | None = None
+        self._making: asyncio.Task[Picture] | None = None
+        self._heard: dict[str, float] = {}
+        self._silent: dict[str, str] = {}
+        self._started_at = 0.0
+
+    async def start(self) -> None:
+        """Begin to listen. Redis need not be there yet."""
+        layer = get_channel_layer()
+        assert layer is not None
+        self._channel = await layer.new_channel(GROUP)
+        self._started_at = time.monotonic()
+        self._heard, self._silent, self._picture = {}, {}, None
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._tick())]
+
+    async def stop(self) -> None:
+        """Close every socket and stop listening."""
+        for socket in list(self.sockets):
+            socket.close(1012)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(0.5):
+                await _layer().group_discard(GROUP, self._channel)
+                await shared_streams().aclose()
+
+    def add(self, socket: Socket) -> None:
+        self.sockets.add(socket)
+
+    def remove(self, socket: Socket) -> None:
+        self.sockets.discard(socket)
+
+    def broadcast(self, key: str, text: str) -> None:
+        """Offer one frame, already JSON, to every socket."""
+        if key.startswith("node:"):
+            self._node_heard(key.removeprefix("node:"))
+        for socket in self.sockets:
+            socket.offer(key, text)
+
+    async def picture(self) -> Picture:
+        """Return what a new socket is told first, made at most once a second for all of them."""
+        if self._picture and time.monotonic() - self._picture.made_at < PICTURE_SECONDS:
+            return self._picture
+        if self._making is None or self._making.done():
+            self._making = asyncio.create_task(picture_make())
+        self._picture = await asyncio.shield(self._making)
+        return self._picture
+
+    def status_of(self, node: str, stored: str) -> str:
+        """Return a node's status: what the hub has noticed, else what control has stored."""
+        return self._silent.get(node, stored)
+
+    # Listening -----------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await _layer().group_add(GROUP, self._channel)
+                while True:
+                    message = await _layer().receive(self._channel)
+                    self.broadcast(message["key"], message["frame"])
+            except (RedisError, OSError) as error:
+                log.warning("Redis does not answer; figures pause", error=str(error))
+            except Exception:  # the layer's own faults must not end the figures for good
+                log.exception("live frames failed; listening again")
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _tick(self) -> None:
+        count = 0
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            count += 1
+            self._cut_slow()
+            try:
+                await self._watch_nodes()
+                if count % ACCESS_EVERY_TICKS == 0:
+                    await self._end_access()
+            except DatabaseError as error:
+                log.warning("database does not answer; sockets are checked later", error=str(error))
+            except Exception:
+                log.exception("watching sockets failed; trying again")
+            if count % PING_EVERY_TICKS == 0:
+                self.broadcast("ping", '{"type":"ping"}')
+            if count % REJOIN_EVERY_TICKS == 0:
+                await self._rejoin()
+
+    async def _rejoin(self) -> None:
+        """Join the group again: a flushed Redis has forgotten us."""
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(0.5):
+                await _layer().group_add(GROUP, self._channel)
+
+    def _cut_slow(self) -> None:
+        now = time.monotonic()
+        for socket in list(self.sockets):
+            if socket.writing_since is not None and now - socket.writing_since > SLOW_SECONDS:
+                log.info("socket cut off: it took nothing for 15 s", user=socket.access.username)
+                socket.cut()
+
+    async def _end_access(self) -> None:
+        sockets = list(self.sockets)
+        if not sockets:
+            return
+        lost = await database_sync_to_async(access_lost)([socket.access for socket in sockets])
+        for socket in sockets:
+            if socket.access in lost:
+                socket.close(CODE_ACCESS_ENDED)
+
+    # Silence -------------------------------------------------------------------
+
+    def _node_heard(self, node: str) -> None:
+        self._heard[node] = time.monotonic()
+        if self._silent.pop(node, None):
+            self._tell_status(node, NodeStatus.ONLINE, time.time())
+
+    async def _watch_nodes(self) -> None:
+        if not self.sockets:
+            return
+        now = time.monotonic()
+        for node in (await self.picture()).nodes:
+            expected = node.name in self._heard or node.status in (NodeStatus.ONLINE, NodeStatus.STALE)
+            age = now - self._heard.get(node.name, self._started_at)
+            if not expected or age < STALE_SECONDS:
+                continue
+            status = NodeStatus.OFFLINE if age >= OFFLINE_SECONDS else NodeStatus.STALE
+            if self._silent.get(node.name) != status:
+                self._silent[node.name] = status
+                self._tell_status(node.name, status, time.time() - age)
+
+    def _tell_status(self, node: str, status: str, since: float) -> None:
+        frame = {"type": "node_status", "node": node, "status": status, "since": since}
+        self.broadcast(f"status:{node}", orjson.dumps(frame).decode())
+
+
+def _layer() -> Any:
+    return get_channel_layer()
+
+
+HUB = Hub()

@@ -1,0 +1,54 @@
+"""`manage.py prepare`: what must be there before the first start, and is made once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from metrics_app.models import Node
+from metrics_app.services import node_create
+from sparkweb import config
+from sparkweb.accounts.actor import Actor
+from sparkweb.accounts.models import NodeKey
+from sparkweb.accounts.services import ADMIN_NAME, admin_ensure
+
+ACTOR = Actor(None, "prepare", "command")
+
+
+class Command(BaseCommand):
+    help = "Bring the database up to date, and make the first user and this machine's node. Safe to repeat."
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        call_command("migrate", verbosity=0, interactive=False)
+        once = admin_ensure(password=settings.ADMIN_PASSWORD, actor=ACTOR)
+        if once:
+            self.stdout.write(f"First user: {ADMIN_NAME}\nOne-time password: {once}\nIt is shown only now.")
+        node_ensure(config.NODE_NAME, config.NODE_KEY_FILE)
+
+
+def node_ensure(name: str, key_file: Path) -> None:
+    """Make the node of this machine with its key file, where either is missing."""
+    known = Node.objects.filter(name=name).exists()
+    has_key = NodeKey.objects.filter(node_name=name, revoked_at=None).exists()
+    if known and has_key and key_file.exists():
+        return
+    _, private_key = node_create(name=name, actor=ACTOR)
+    key_file_write(key_file, private_key)
+
+
+def key_file_write(key_file: Path, private_key: str) -> None:
+    """Replace a node's key file in one step, readable by its owner alone."""
+    key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = key_file.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(private_key if private_key.endswith("\n") else private_key + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(key_file)

@@ -1,0 +1,119 @@
+"""uvicorn as SparkWeb runs it: one process, quick to stop, no patience for peers that read nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+STOP_SECONDS = 2
+BACKLOG = 512
+# Frames from browsers are at most 4 kB; a little more reaches us, so that we can say why we close.
+FRAME_LIMIT_BYTES = 16 * 1024
+
+
+class PortTaken(Exception):
+    """An address cannot be listened on; the sentence says which and what to do."""
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """Lets the application abort a connection: closing waits until everything unsent is sent."""
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            self.scope["extensions"]["sparkweb.abort"] = self.transport.abort  # type: ignore[index,typeddict-unknown-key]
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.transport.abort()
+
+
+class Server(uvicorn.Server):
+    """Stops on SIGINT and SIGTERM without raising the signal again, so that the exit code is ours."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def server_make(app: Any) -> Server:
+    """Return a server for an ASGI application that is told its sockets when it runs.
+
+    Proxy headers are off: accounts.middleware decides whom to believe.
+    Compression of socket frames is off: it costs 300 kB for each socket.
+    """
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws=SocketProtocol,
+        ws_max_size=FRAME_LIMIT_BYTES,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        log_config=None,
+        log_level="warning",
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    return Server(config)
+
+
+def listen(host: str, ports: list[int]) -> list[socket.socket]:
+    """Return a listening socket for each port of `host`, or none at all. Raises PortTaken."""
+    opened: list[socket.socket] = []
+    try:
+        for port in ports:
+            opened.append(_listen_one(host, port))
+    except PortTaken:
+        for one in opened:
+            one.close()
+        raise
+    return opened
+
+
+def _listen_one(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise PortTaken(f"SPARKWEB_HOST={host!r}: {error.strerror}; write an address of this machine") from None
+    one = socket.socket(family, kind, proto)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        one.bind(address)
+        one.listen(BACKLOG)
+    except OSError as error:
+        one.close()
+        raise PortTaken(_why(host, port, error)) from None
+    one.setblocking(False)
+    return one
+
+
+def _why(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {port} on {host} is in use by another program; stop it, or set SPARKWEB_PORT "
+            f"(or SPARKWEB_COMPAT_PORTS) to another one"
+        )
+    if error.errno == errno.EACCES:
+        return f"Port {port} on {host} needs root's rights; set SPARKWEB_PORT to 1024 or more"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"SPARKWEB_HOST={host!r} is no address of this machine"
+    return f"Cannot listen on {host}:{port}: {error.strerror}"
