@@ -1,0 +1,224 @@
+"""Our containers on one node: what the agent does for models_app. No ORM, no Django.
+
+Commands come as Celery tasks on the node's queue; what happens goes into the
+node's journal, logs go to streams, and what is seen goes into the report.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import structlog
+from celery import shared_task
+
+from metrics_app.agent import container_figures, gpu_memory_held
+from models_app.engines.spec import ContainerSpec, SpecInvalid
+from models_app.node.facts import FactJournal, Facts
+from models_app.node.followers import Followers, LogStreams
+from models_app.node.identity import INSTALLATION
+from models_app.node.observer import Observer
+from models_app.node.probes import Prober
+from models_app.node.starts import StartJob, Starts
+from models_app.node.stops import Stops
+from models_app.node.tracked import Tracked
+from models_app.node.watch import Watch
+from sparkweb.adapters.docker_engine import DockerEngine
+
+log = structlog.get_logger(__name__)
+
+
+class NodeModels:
+    """All that one agent does with Docker. start() makes it the one that the tasks below use."""
+
+    def __init__(
+        self,
+        engine: DockerEngine,
+        journal: FactJournal,
+        streams: LogStreams,
+        node_name: str,
+        installation: str,
+        secrets_dir: Path,
+    ) -> None:
+        self.node_name = node_name
+        self.installation = installation
+        self._engine = engine
+        self._facts = Facts(journal)
+        watch = Watch()
+        self._starts = Starts(engine, self._facts, watch, secrets_dir, installation, node_name)
+        self._followers = Followers(engine, streams, node_name)
+        self._prober = Prober()
+        self._observer = Observer(
+            engine,
+            self._facts,
+            self._starts,
+            self._followers,
+            self._prober,
+            watch,
+            (installation, node_name),
+        )
+        self._stops = Stops(engine, self._facts, self._starts, self._observer)
+        self._closed = threading.Event()
+
+    def start(self) -> None:
+        """Begin to watch, follow and probe, and take commands."""
+        global _node
+        self._followers.start()
+        self._observer.start()
+        _node = self
+
+    def close(self) -> None:
+        """End all threads; containers go on. Starts in progress are cut short and found again later."""
+        for job in self._starts.jobs():
+            job.cancel()
+        self._observer.close()
+        self._prober.close()
+        self._followers.close()
+        self._engine.close()
+        self._closed.set()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait until close() is through; whether it is."""
+        return self._closed.wait(timeout_seconds)
+
+    # ---- commands ----
+
+    def container_start(self, data: Any) -> None:
+        """Bring up the container of a spec (docs/architecture.md, "The container spec")."""
+        try:
+            spec = ContainerSpec.from_json(data)
+        except SpecInvalid as error:
+            log.error("start dropped: spec invalid", reason=str(error))
+            return
+        if (spec.installation, spec.node) != (self.installation, self.node_name):
+            log.error("start dropped: it is for another node", node=spec.node, installation=spec.installation)
+        elif not self._facts.fence(spec.launch, spec.generation):
+            log.info("start dropped: a newer generation was seen", member=spec.member)
+        elif not self._observer.knows(spec.member):
+            self._observer.first_answer_wait()
+            self._starts.run(spec)
+            self._observer.look_now()
+
+    def container_stop(self, launch: str, member: str, generation: int, timeout_seconds: int) -> None:
+        """Bring a member down. SIGTERM, and SIGKILL after the timeout."""
+        if not self._facts.fence(launch, generation):
+            log.info("stop dropped: a newer generation was seen", member=member)
+        else:
+            self._stops.run(launch, member, generation, timeout_seconds)
+
+    # ---- the report ----
+
+    def docker_status(self) -> dict[str, Any]:
+        """The report's `agent.docker`: status (ok, missing, denied, down), version, message, gpu_runtime."""
+        status = self._observer.status
+        return {
+            "status": status.status,
+            "version": status.version,
+            "message": status.message,
+            "gpu_runtime": status.gpu_runtime,
+        }
+
+    def containers(self) -> list[dict[str, Any]]:
+        """The report's `containers`: all of this node, ours and others; [] while Docker does not answer."""
+        if self._observer.status.status != "ok":
+            return []
+        return [self._container_entry(one) for one in self._observer.containers.values()]
+
+    def launches(self) -> list[dict[str, Any]] | None:
+        """The report's `launches`: one entry for each container of ours and each start in progress.
+
+        None until Docker has answered once: what runs is unknown then, and must not
+        be taken for nothing. While it does not answer later, what was seen last, marked `stale`.
+        """
+        if not self._observer.answered:
+            return None
+        jobs = {job.identity.member: job for job in self._starts.jobs()}
+        entries = [_job_entry(job) for job in jobs.values()]
+        ours = [one for one in self._observer.containers.values() if one.identity]
+        return entries + [self._launch_entry(one) for one in ours if _member(one) not in jobs]
+
+    def _container_entry(self, one: Tracked) -> dict[str, Any]:
+        figures = container_figures(one.id, one.pid) if one.runs else _NO_FIGURES
+        return {
+            "id": one.id,
+            "name": one.listed.name,
+            "image": one.listed.image,
+            "state": one.listed.state,
+            "status": one.listed.status,
+            "ports": one.listed.ports,
+            "started_at": one.started_at if one.runs else None,
+            "cpu_percent": figures["cpu_percent"],
+            "memory_bytes": figures["memory_bytes"],
+            "ours": one.identity is not None,
+            "member": _member(one),
+            "foreign": one.identity is None and INSTALLATION in one.listed.labels,
+            "why": figures["why"],
+        }
+
+    def _launch_entry(self, one: Tracked) -> dict[str, Any]:
+        assert one.identity
+        probe = self._prober.result(one.id)
+        words = self._followers.stage(one.id, one.started_at) if one.runs and not probe.ready else None
+        end = one.inspection if one.has_ended else None
+        return {
+            **one.identity.fact(),
+            "container_id": one.id,
+            "phase": one.phase,
+            "stage": _stage("load", words) if words else None,
+            "probe": probe.to_json(),
+            "exit_code": end.exit_code if end else None,
+            "oom_killed": end.oom_killed if end else None,
+            "started_at": one.started_at,
+            "memory_bytes": container_figures(one.id, one.pid)["memory_bytes"] if one.runs else None,
+            "gpu_memory_bytes": gpu_memory_held(one.id) if one.runs else None,
+            "stale": self._observer.status.status != "ok",
+        }
+
+
+_NO_FIGURES: dict[str, Any] = {"cpu_percent": None, "memory_bytes": None, "why": {}}
+
+
+def _stage(name: str, message: str) -> dict[str, Any]:
+    return {"name": name, "done_bytes": None, "total_bytes": None, "message": message}
+
+
+def _job_entry(job: StartJob) -> dict[str, Any]:
+    return {
+        **job.identity.fact(),
+        "container_id": None,
+        "phase": job.phase,
+        "stage": job.stage,
+        "probe": None,
+        "exit_code": None,
+        "oom_killed": None,
+        "started_at": None,
+        "memory_bytes": None,
+        "gpu_memory_bytes": None,
+        "stale": False,
+    }
+
+
+def _member(one: Tracked) -> str | None:
+    return one.identity.member if one.identity else None
+
+
+_node: NodeModels | None = None
+
+
+def _running_node() -> NodeModels:
+    if _node is None:
+        raise RuntimeError("this process is no agent: NodeModels.start() was not called")
+    return _node
+
+
+@shared_task(name="models.container_start", ignore_result=True)
+def container_start(spec: dict[str, Any]) -> None:
+    """Find or create and start the container of `spec`."""
+    _running_node().container_start(spec)
+
+
+@shared_task(name="models.container_stop", ignore_result=True)
+def container_stop(launch: str, member: str, generation: int, timeout_seconds: int) -> None:
+    """Stop the container of a member, or its start."""
+    _running_node().container_stop(launch, member, generation, timeout_seconds)

@@ -1,0 +1,183 @@
+"""Live logs: one thread for each container of ours, and one that writes for all of them.
+
+A reader never waits for Redis; the writer takes what is due ten times a second.
+Stream entries are those of docs/architecture.md: reset, skipped, lines, end.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from models_app.node.line_buffer import Batch, LineBuffer
+from models_app.node.stages import stage_of_line
+from sparkweb.adapters.docker_engine import DockerEngine, LogStream
+from sparkweb.adapters.docker_errors import ContainerMissing, DockerTrouble
+from sparkweb.streams import EntryTooLarge, StreamsDown
+
+log = structlog.get_logger(__name__)
+
+TAIL_LINES = 1000
+ALL_LINES = 1_000_000_000
+STREAM_LENGTH = 4000
+WRITE_EVERY_SECONDS = 0.1
+RETRY_SECONDS = 1.0
+JOIN_SECONDS = 2.0
+
+
+class LogStreams(Protocol):
+    """What the agent needs of sparkweb/streams.py."""
+
+    def append(self, stream: str, data: Mapping[str, Any], maxlen: int | None = None) -> str: ...
+
+
+class Follower:
+    """Reads one container's log from its last 1,000 lines on, until it has ended."""
+
+    def __init__(self, engine: DockerEngine, container_id: str, stream: str) -> None:
+        self.stream = stream
+        self.buffer = LineBuffer()
+        self.stage: str | None = None
+        self.ended = False
+        self._engine = engine
+        self._container_id = container_id
+        self._last_at: str | None = None
+        self._closing = threading.Event()
+        self._log_stream: LogStream | None = None
+        self._thread = threading.Thread(target=self._run, name=f"log-{container_id[:12]}", daemon=True)
+        self.buffer.reset()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop reading; the thread ends by itself."""
+        self._closing.set()
+        if self._log_stream is not None:
+            self._log_stream.close()
+
+    def join(self, timeout_seconds: float) -> None:
+        self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set():
+                self._read_once()
+                if self._is_over():
+                    break
+                self._closing.wait(RETRY_SECONDS)
+        finally:
+            if not self._closing.is_set():
+                self.buffer.end()
+            self.ended = True
+
+    def _read_once(self) -> None:
+        tail = TAIL_LINES if self._last_at is None else ALL_LINES
+        try:
+            self._log_stream = self._engine.logs_follow(self._container_id, tail, self._last_at)
+        except DockerTrouble as trouble:
+            log.debug("log not attached", container=self._container_id[:12], reason=str(trouble))
+            return
+        if self._closing.is_set():
+            self._log_stream.close()
+        # Docker sends the lines of the last known nanosecond again when asked "since" it.
+        known = self._last_at
+        for batch in self._log_stream:
+            lines = [line for line in batch if known is None or line.at > known]
+            if lines:
+                self._last_at = lines[-1].at
+                for line in lines:
+                    self.stage = stage_of_line(line.text) or self.stage
+                self.buffer.put([line.stamped for line in lines])
+
+    def _is_over(self) -> bool:
+        """Whether the container has ended, so that the end of its log is the end."""
+        try:
+            return self._engine.inspect(self._container_id).state not in ("running", "paused", "restarting")
+        except ContainerMissing:
+            return True
+        except DockerTrouble:
+            return False
+
+
+class Followers:
+    """All followers of one node, by container."""
+
+    def __init__(self, engine: DockerEngine, streams: LogStreams, node_name: str) -> None:
+        self._engine = engine
+        self._streams = streams
+        self._node_name = node_name
+        self._followers: dict[tuple[str, float | None], Follower] = {}
+        self._forgotten: set[str] = set()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ensure(self, container_id: str, started_at: float | None, member: str) -> None:
+        """Follow this run of a container, unless that is or was done already."""
+        key = (container_id, started_at)
+        if key not in self._followers and not self._closing.is_set():
+            stream = f"log:{self._node_name}:{member}"
+            self._followers[key] = Follower(self._engine, container_id, stream)
+
+    def stage(self, container_id: str, started_at: float | None) -> str | None:
+        """The last milestone of this run's log, in words."""
+        follower = self._followers.get((container_id, started_at))
+        return follower.stage if follower else None
+
+    def has_ended(self, container_id: str, started_at: float | None) -> bool:
+        """Whether this run's log was read to its end."""
+        follower = self._followers.get((container_id, started_at))
+        return follower is not None and follower.ended
+
+    def forget(self, container_id: str) -> None:
+        """The container is no more. What was read of it is written still."""
+        self._forgotten.add(container_id)
+
+    def close(self) -> None:
+        self._closing.set()
+        for follower in list(self._followers.values()):
+            follower.close()
+        for thing in [*self._followers.values(), self._thread]:
+            thing.join(JOIN_SECONDS)
+
+    def _run(self) -> None:
+        while not self._closing.wait(WRITE_EVERY_SECONDS):
+            for key, follower in list(self._followers.items()):
+                ended = follower.ended
+                if self._write(follower) and ended and key[0] in self._forgotten:
+                    del self._followers[key]
+            self._forgotten &= {container_id for container_id, _ in self._followers}
+
+    def _write(self, follower: Follower) -> bool:
+        """Write what is due; whether Redis took all of it."""
+        while batch := follower.buffer.take(time.monotonic()):
+            try:
+                self._append(follower.stream, batch)
+            except StreamsDown:
+                follower.buffer.put_back(batch)
+                return False
+        return follower.buffer.is_empty()
+
+    def _append(self, stream: str, batch: Batch) -> None:
+        if batch.reset:
+            self._streams.append(stream, {"reset": True}, STREAM_LENGTH)
+        if batch.skipped:
+            self._streams.append(stream, {"skipped": batch.skipped}, STREAM_LENGTH)
+        if batch.lines:
+            self._append_lines(stream, batch.lines)
+        if batch.end:
+            self._streams.append(stream, {"end": True}, STREAM_LENGTH)
+
+    def _append_lines(self, stream: str, lines: list[str]) -> None:
+        try:
+            self._streams.append(stream, {"lines": lines}, STREAM_LENGTH)
+        except EntryTooLarge:
+            # JSON escapes can make a batch six times as large; one line alone always fits.
+            half = len(lines) // 2
+            self._append_lines(stream, lines[:half])
+            self._append_lines(stream, lines[half:])

@@ -1,0 +1,81 @@
+"""How a container of ours is told from all others: by its labels, and by nothing else. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from models_app.engines.spec import ContainerSpec, ProbeSpec
+
+INSTALLATION = "sparkweb.installation"
+NODE = "sparkweb.node"
+LAUNCH = "sparkweb.launch"
+MEMBER = "sparkweb.member"
+GENERATION = "sparkweb.generation"
+SLUG = "sparkweb.slug"
+PROBE = "sparkweb.probe"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which launch and member a container belongs to, and how to ask whether it is ready."""
+
+    launch: str
+    member: str
+    generation: int
+    slug: str
+    probe: ProbeSpec
+
+    def fact(self) -> dict[str, Any]:
+        """What every fact about this container carries."""
+        return {"launch": self.launch, "member": self.member, "generation": self.generation}
+
+
+def identity_of_spec(spec: ContainerSpec) -> Identity:
+    """The identity that a container made from `spec` will have."""
+    return Identity(spec.launch, spec.member, spec.generation, spec.slug, spec.probe)
+
+
+def container_labels(spec: ContainerSpec) -> dict[str, str]:
+    """The labels of a container made from `spec`; ours win over those that the spec brings.
+
+    The probe is a label too, so that an agent that finds the container after a
+    restart of its own knows how to ask it.
+    """
+    return {
+        **spec.labels,
+        INSTALLATION: spec.installation,
+        NODE: spec.node,
+        LAUNCH: spec.launch,
+        MEMBER: spec.member,
+        GENERATION: str(spec.generation),
+        SLUG: spec.slug,
+        PROBE: json.dumps(asdict(spec.probe), separators=(",", ":")),
+    }
+
+
+def identity_of_labels(labels: Mapping[str, str], installation: str, node: str) -> Identity | None:
+    """Whose container this is; None for all that are not of this installation and node.
+
+    A container with our labels and an unreadable generation or probe is ours
+    still: generation 0, and nothing is asked of it.
+    """
+    if labels.get(INSTALLATION) != installation or labels.get(NODE) != node or not labels.get(MEMBER):
+        return None
+    generation = labels.get(GENERATION, "")
+    return Identity(
+        launch=labels.get(LAUNCH, ""),
+        member=labels[MEMBER],
+        generation=int(generation) if generation.isdecimal() else 0,
+        slug=labels.get(SLUG, ""),
+        probe=_probe(labels.get(PROBE, "")),
+    )
+
+
+def _probe(text: str) -> ProbeSpec:
+    try:
+        return ProbeSpec(**json.loads(text))
+    except (ValueError, TypeError):
+        return ProbeSpec(kind="none", port=0)

@@ -1,0 +1,136 @@
+"""Whether engines answer: asked over HTTP on this node, a second at most per question."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from models_app.engines.spec import ProbeSpec
+
+TIMEOUT_SECONDS = 1.0
+# Engines write a log line for each question, so those that are well are asked less often.
+EVERY_SECONDS_WHEN_READY = 5.0
+EVERY_SECONDS = 0.9
+THREADS = 8
+_ANSWER_LIMIT_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """`health`: HTTP status of the health path, None without an answer.
+
+    `failures` counts questions in a row that were not answered as they should,
+    since the last success or the start of the container.
+    """
+
+    ready: bool = False
+    health: int | None = None
+    models: list[str] = field(default_factory=list)
+    message: str = "not asked yet"
+    failures: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Prober:
+    """Asks many engines without ever holding up its caller."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="probe")
+        self._lock = threading.Lock()
+        self._results: dict[str, ProbeResult] = {}
+        self._due: dict[str, float] = {}
+
+    def ask(self, container_id: str, probe: ProbeSpec) -> None:
+        """Ask this engine in the background, if it is time and no question is under way."""
+        now = time.monotonic()
+        with self._lock:
+            if self._due.get(container_id, 0.0) > now:
+                return
+            self._due[container_id] = float("inf")
+        self._pool.submit(self._ask, container_id, probe)
+
+    def result(self, container_id: str) -> ProbeResult:
+        with self._lock:
+            return self._results.get(container_id, ProbeResult())
+
+    def forget(self, container_id: str) -> None:
+        """The container does not run any more; the next run begins from nothing."""
+        with self._lock:
+            self._results.pop(container_id, None)
+            self._due.pop(container_id, None)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, container_id: str, probe: ProbeSpec) -> None:
+        result = probe_once(probe, self.result(container_id))
+        rest = EVERY_SECONDS_WHEN_READY if result.ready and probe.kind != "none" else EVERY_SECONDS
+        with self._lock:
+            if container_id in self._due:
+                self._results[container_id] = result
+                self._due[container_id] = time.monotonic() + rest
+
+
+def probe_once(probe: ProbeSpec, before: ProbeResult) -> ProbeResult:
+    """Ask once; `before` is the previous result. Takes two seconds at most.
+
+    The model list is asked for until it was right once: later the health path
+    alone says whether the engine lives.
+    """
+    if probe.kind == "none":
+        return ProbeResult(ready=True, message="runs; it has nothing to ask")
+    health: int | None = None
+    models = before.models
+    try:
+        health, _ = _get(probe, probe.path)
+        if health != 200:
+            raise _Unready(f"{probe.path} answered {health}")
+        if probe.kind == "openai" and probe.model not in models:
+            models = _models(probe)
+            if probe.model not in models:
+                raise _Unready(f"/v1/models does not list {probe.model}")
+    except (OSError, http.client.HTTPException, _Unready) as error:
+        return ProbeResult(False, health, models, _words(error), before.failures + 1)
+    return ProbeResult(True, health, models, "ready")
+
+
+class _Unready(Exception):
+    """The engine answers, and not as a ready one does."""
+
+
+def _models(probe: ProbeSpec) -> list[str]:
+    status, body = _get(probe, "/v1/models")
+    if status != 200:
+        raise _Unready(f"/v1/models answered {status}")
+    try:
+        return [str(model["id"]) for model in json.loads(body)["data"]]
+    except (ValueError, KeyError, TypeError):
+        raise _Unready("/v1/models answered something that is no model list") from None
+
+
+def _get(probe: ProbeSpec, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(probe.host, probe.port, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", path, headers={"Connection": "close"})
+        answer = connection.getresponse()
+        return answer.status, answer.read(_ANSWER_LIMIT_BYTES)
+    finally:
+        connection.close()
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {TIMEOUT_SECONDS:g} s"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, _Unready):
+        return str(error)
+    # Docker's port proxy accepts before the engine listens, and then hangs up.
+    return "nobody listens in the container yet"
