@@ -1,0 +1,412 @@
+"""`manage.py up`: the real supervisor and a real Redis around services of the test's choice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+
+from sparkweb.installation import redis_socket
+from tests.support.stack import REPOSITORY, free_port, wait_for
+
+WEB = """
+import http.server, os
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/health" else 404); self.end_headers()
+    def log_message(self, *a): pass
+http.server.HTTPServer(("127.0.0.1", {port}), Answer).serve_forever()
+"""
+SLEEPER = "import time; print('{word}', flush=True); time.sleep(3600)"
+STUBBORN = """
+import signal, subprocess, sys, time
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+sleeper = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(3600)"
+child = subprocess.Popen([sys.executable, "-c", sleeper])
+print("grandchild", child.pid, flush=True)
+time.sleep(3600)
+"""
+TELL_ENVIRONMENT = "import os, json, time; print(json.dumps(dict(os.environ)), flush=True); time.sleep(3600)"
+NO_OP = "pass"
+
+
+class Up:
+    """One supervisor as a process, and what it told the terminal."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.port = free_port()
+        self.host = "127.0.0.1"
+        self.redis_url: str | None = None
+        self.prepare = NO_OP
+        self.services = {"web": WEB.format(port=self.port)}
+        self.environment: dict[str, str] = {}
+        self.output = folder / "terminal.txt"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Up:
+        python = [sys.executable, "-c"]
+        told: dict[str, Any] = {
+            "data_dir": str(self.data),
+            "host": self.host,
+            "port": self.port,
+            "redis_url": self.redis_url,
+            "prepare": [*python, self.prepare],
+            "services": {name: [*python, code] for name, code in self.services.items()},
+        }
+        config = self.folder / "house.json"
+        config.write_text(json.dumps(told))
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.fake_house", str(config)],
+                cwd=REPOSITORY,
+                stdout=output,
+                stderr=output,
+                env={"PATH": os.environ["PATH"], **self.environment},
+                start_new_session=True,
+            )
+        return self
+
+    def ready(self) -> Up:
+        wait_for(lambda: "SparkWeb is ready at" in self.text(), "ready", 20)
+        return self
+
+    def text(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    def says(self, words: str, seconds: float = 20) -> str:
+        wait_for(lambda: words in self.text(), f"{words!r} on the terminal of:\n{self.text()}", seconds)
+        return self.text()
+
+    def log(self, name: str) -> str:
+        return (self.data / "logs" / f"{name}.log").read_text()
+
+    def children(self) -> list[psutil.Process]:
+        assert self.process
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def child(self, words: str) -> psutil.Process:
+        def find() -> psutil.Process | None:
+            return next((c for c in self.children() if words in " ".join(c.cmdline())), None)
+
+        return wait_for(find, f"a child with {words!r}", 20)
+
+    def redis(self) -> redis.Redis:
+        return redis.Redis(unix_socket_path=str(redis_socket(self.data)), decode_responses=True)
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def ends(self, seconds: float = 5.0) -> int:
+        """Its exit status; fails if it takes longer than an owner was promised."""
+        assert self.process
+        return self.process.wait(seconds)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            for process in [*self.children(), psutil.Process(self.process.pid)]:
+                process.kill()
+            self.process.wait(10)
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    house = Up(tmp_path)
+    yield house
+    house.close()
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+def test_everything_runs_and_a_second_start_finds_it_as_it_was(up: Up) -> None:
+    up.services |= {
+        "control": SLEEPER.format(word="control-is-here"),
+        "agent": SLEEPER.format(word="agent-is-here"),
+    }
+    up.start().ready()
+    text = up.says("agent-is-here")
+    assert f"http://127.0.0.1:{up.port}" in text
+    assert "control  │ control-is-here" in text
+    assert up.log("control") == "control-is-here\n"
+    up.redis().set("kept", "yes")
+    up.signal()
+    assert up.ends() == 0
+    up.start().ready()
+    assert up.redis().get("kept") == "yes"
+
+
+def test_private_redis_has_no_port_and_is_ours_alone(up: Up) -> None:
+    up.start().ready()
+    config = up.redis().config_get("*")
+    assert (config["port"], config["appendonly"], config["maxmemory-policy"]) == ("0", "yes", "noeviction")
+    assert redis_socket(up.data).stat().st_mode & 0o777 == 0o600
+    assert not up.child("redis-server").net_connections("inet")
+    assert up.data.stat().st_mode & 0o777 == 0o700
+
+
+def test_environment_of_the_children(up: Up) -> None:
+    up.environment = {
+        "SPARKWEB_ADMIN_PASSWORD": "once",
+        "DATABASE_URL": "postgresql://u:p@h/d",
+        "SPARKWEB_SECRET_KEY": "k",
+        "OTHER": "1",
+    }
+    up.prepare = "import os; print('prepare has', os.environ['SPARKWEB_ADMIN_PASSWORD'])"
+    up.services |= {"control": TELL_ENVIRONMENT, "agent": TELL_ENVIRONMENT}
+    up.start().ready()
+    wait_for(lambda: up.log("control") and up.log("agent"), "both told")
+    control, agent = json.loads(up.log("control")), json.loads(up.log("agent"))
+    assert "prepare has once" in up.text()
+    assert control["REDIS_URL"] == agent["REDIS_URL"] == f"unix://{redis_socket(up.data)}"
+    assert control["DATABASE_URL"] == "postgresql://u:p@h/d"
+    assert agent["OTHER"] == "1"
+    assert "SPARKWEB_ADMIN_PASSWORD" not in control
+    assert not {"DATABASE_URL", "SPARKWEB_SECRET_KEY", "SPARKWEB_ADMIN_PASSWORD"} & set(agent)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_stop_ends_everything_within_five_seconds(up: Up, number: signal.Signals) -> None:
+    up.services["agent"] = SLEEPER.format(word="here")
+    up.start().ready()
+    family = up.children()
+    assert len(family) == 3
+    up.signal(number)
+    assert up.ends() == 0
+    assert gone(family)
+    assert "killed" not in up.text()
+
+
+def test_a_child_that_ignores_sigterm_is_killed_with_its_own_children(up: Up) -> None:
+    up.services["agent"] = STUBBORN
+    up.start().ready()
+    up.says("grandchild")
+    family = up.children()
+    assert len(family) == 4
+    up.signal()
+    assert up.ends(5.5) == 0
+    assert gone(family)
+    assert "agent did not stop by itself and was killed" in up.text()
+
+
+def test_a_second_ctrl_c_does_not_wait(up: Up) -> None:
+    up.services["agent"] = STUBBORN
+    up.start().ready()
+    up.says("grandchild")
+    family = up.children()
+    up.signal(signal.SIGINT)
+    up.says("stopping")
+    wait_for(
+        lambda: not any("http.server" in " ".join(c.cmdline()) for c in up.children()), "web has stopped"
+    )
+    before = time.monotonic()
+    up.signal(signal.SIGINT)
+    assert up.ends() == 0
+    assert time.monotonic() - before < 2
+    assert gone(family)
+
+
+def test_a_stop_while_it_is_starting(up: Up) -> None:
+    up.prepare = SLEEPER.format(word="migrating")
+    up.start()
+    up.says("migrating")
+    up.signal(signal.SIGINT)
+    assert up.ends() == 0
+    assert "ready" not in up.text()
+
+
+def test_killed_supervisor_takes_its_children_along(up: Up) -> None:
+    up.services["agent"] = STUBBORN.replace(
+        "child = subprocess.Popen", "child = 0 and subprocess.Popen"
+    ).replace("child.pid", "0")
+    up.start().ready()
+    up.says("grandchild")
+    family = up.children()
+    assert len(family) == 3
+    up.signal(signal.SIGKILL)
+    wait_for(lambda: gone(family), "all children died with it", 5)
+    up.start().ready()
+
+
+def test_a_child_that_dies_is_started_again_later_and_later(up: Up) -> None:
+    up.services["control"] = "import sys; print('no database', flush=True); sys.exit(3)"
+    up.start().ready()
+    up.says("control ended with exit status 3; starting it again in 1 s")
+    up.says("control ended with exit status 3; starting it again in 2 s")
+    up.says("control ended with exit status 3; starting it again in 4 s")
+    assert up.log("control").count("no database") >= 3
+    assert "starting it again in 4 s" in up.log("up")
+
+
+def test_killed_redis_comes_back_with_its_data(up: Up) -> None:
+    up.start().ready()
+    up.redis().set("kept", "yes")
+    up.child("redis-server").kill()
+    up.says("redis was ended by SIGKILL; starting it again in 1 s")
+
+    def kept() -> bool:
+        try:
+            return bool(up.redis().get("kept") == "yes")
+        except redis.ConnectionError:
+            return False
+
+    wait_for(kept, "redis is back")
+
+
+def test_a_second_up_on_the_same_folder_is_refused(up: Up, tmp_path: Path) -> None:
+    up.start().ready()
+    (tmp_path / "second").mkdir()
+    second = Up(tmp_path / "second")
+    second.data = up.data
+    try:
+        assert second.start().ends() == 1
+        assert up.process
+        assert f"another `up` (process {up.process.pid}) already uses {up.data}" in second.text()
+        assert up.redis().ping()
+    finally:
+        second.close()
+
+
+def test_port_in_use_names_who_uses_it(up: Up) -> None:
+    with socket.create_server(("127.0.0.1", up.port)):
+        assert up.start().ends(10) == 1
+    assert f"port {up.port} on 127.0.0.1 is in use by" in up.text()
+    assert f"(process {os.getpid()})" in up.text()
+    assert "SPARKWEB_PORT" in up.text()
+    assert not (up.data / "logs" / "redis.log").exists()
+
+
+def test_address_of_another_machine(up: Up) -> None:
+    up.host = "192.0.2.1"
+    assert up.start().ends() == 1
+    assert "SPARKWEB_HOST='192.0.2.1' is no address of this machine" in up.text()
+
+
+def test_failed_preparation_is_shown_and_nothing_else_starts(up: Up) -> None:
+    up.prepare = "import sys; print('one-time password: secret'); sys.exit('the database is locked')"
+    up.services["agent"] = SLEEPER.format(word="agent-is-here")
+    assert up.start().ends(20) == 1
+    assert "the database is locked" in up.text()
+    assert "preparing the database failed (exit status 1)" in up.text()
+    assert not (up.data / "logs" / "agent.log").exists()
+    assert not any("secret" in log.read_text() for log in (up.data / "logs").iterdir())
+
+
+def test_missing_redis_says_what_to_install(up: Up, tmp_path: Path) -> None:
+    up.environment["PATH"] = str(tmp_path)
+    assert up.start().ends() == 1
+    assert "redis-server is not installed" in up.text()
+    assert "sudo apt install redis-server" in up.text()
+
+
+def test_redis_that_cannot_read_its_data(up: Up) -> None:
+    appended = up.data / "redis" / "appendonlydir"
+    appended.mkdir(parents=True)
+    (appended / "appendonly.aof.manifest").write_text("nonsense\n")
+    assert up.start().ends() == 1
+    assert f"{up.data / 'logs' / 'redis.log'} says why" in up.text()
+
+
+def test_redis_of_the_owner_is_used_and_not_started(up: Up, redis_url: str) -> None:
+    up.redis_url = redis_url
+    up.services["agent"] = TELL_ENVIRONMENT
+    up.start().ready()
+    wait_for(lambda: up.log("agent"), "agent told")
+    assert json.loads(up.log("agent"))["REDIS_URL"] == redis_url
+    assert not (up.data / "logs" / "redis.log").exists()
+    assert "does not answer" not in up.text()
+
+
+def test_redis_of_the_owner_that_is_away_is_said_without_its_password(up: Up) -> None:
+    up.redis_url = f"redis://user:hush@127.0.0.1:{free_port()}/0"
+    up.start().ready()
+    assert "(REDIS_URL) does not answer yet: " in up.text()
+    assert "hush" not in up.text()
+
+
+@pytest.mark.parametrize("name", ["with a space", "ü" * 20, "long" * 30], ids=["space", "umlaut", "long"])
+def test_odd_data_folders(up: Up, name: str) -> None:
+    up.data = up.folder / name
+    up.start().ready()
+    assert up.redis().ping()
+    assert len(os.fsencode(redis_socket(up.data))) <= 100
+
+
+def test_data_folder_that_cannot_be_one(up: Up) -> None:
+    up.data.write_text("a file")
+    assert up.start().ends() == 1
+    assert f"the data folder {up.data} cannot be used" in up.text()
+
+
+def test_web_that_is_slow_is_waited_for(up: Up) -> None:
+    gate = up.folder / "gate"
+    wait = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
+    up.services["web"] = wait + up.services["web"]
+    up.services["agent"] = SLEEPER.format(word="agent-is-here")
+    up.start()
+    up.says("agent-is-here")
+    assert "ready" not in up.text()
+    gate.touch()
+    up.ready()
+
+
+def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=REPOSITORY,
+        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("SPARKWEB_PORT", "http", "SPARKWEB_PORT='http': is not a whole number"),
+        ("SPARKWEB_PORT", "0", "SPARKWEB_PORT='0': must lie between 1 and 65535"),
+        ("SPARKWEB_DATA_DIR", "data", "SPARKWEB_DATA_DIR='data': must be an absolute path"),
+        ("REDIS_URL", "http://hush@x", "REDIS_URL: must begin with one of"),
+    ],
+)
+def test_odd_settings_are_refused_by_name_and_value(
+    name: str, value: str, sentence: str, tmp_path: Path
+) -> None:
+    ended = manage("up", **({"SPARKWEB_DATA_DIR": str(tmp_path)} | {name: value}))
+    assert ended.returncode in (1, 2)
+    assert sentence in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "hush" not in ended.stderr
+
+
+def test_up_takes_no_arguments_and_explains_itself() -> None:
+    assert manage("up", "--port", "1").returncode == 2
+    helped = manage("up", "--help")
+    assert helped.returncode == 0
+    assert "Ctrl-C" in helped.stdout
+
+
+def test_supervisor_loads_neither_django_nor_celery() -> None:
+    code = "import sys, sparkweb.supervisor, sparkweb.config; print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    heavy = {"django", "celery", "redis", "psutil", "asyncio", "logging", "ssl"}
+    assert not heavy & set(loaded.stdout.split())
