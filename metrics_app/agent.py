@@ -122,8 +122,9 @@ class ReportLoop:
     def close(self) -> None:
         """Stop within about two seconds, the sampler included."""
         self._stopped.set()
-        self._sampler.wake()
-        self._thread.join(2.0)
+        if self._thread.is_alive():
+            self._sampler.wake()
+            self._thread.join(2.0)
         for section in self._sections:
             section.close()
 

@@ -1,0 +1,177 @@
+"""Host figures: formulas on recorded files, and this machine for real."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sparkweb.adapters.host import Host, cpu_times_parse, host_stale, meminfo_parse, memory_figures
+
+KIB, GIB = 1024, 1024**3
+
+# A DGX Spark with a model loaded and 60 GiB of page cache.
+GB10_MEMINFO = b"""MemTotal:       127600000 kB
+MemFree:         4100000 kB
+MemAvailable:   66000000 kB
+Buffers:          200000 kB
+Cached:         61000000 kB
+SwapTotal:      16777212 kB
+SwapFree:       16000000 kB
+HugePages_Total:       0
+HugePages_Free:        0
+Hugepagesize:       2048 kB
+"""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 10.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def stat(*cores: tuple[int, int, int]) -> str:
+    """/proc/stat for cores of (user, idle, iowait) ticks."""
+    totals = [sum(column) for column in zip(*cores, strict=True)]
+    lines = [f"cpu  {totals[0]} 0 0 {totals[1]} {totals[2]} 0 0 0 7 0"]
+    lines += [f"cpu{n} {user} 0 0 {idle} {wait} 0 0 0 7 0" for n, (user, idle, wait) in enumerate(cores)]
+    return "\n".join([*lines, "intr 12345 0 0", "ctxt 5", ""])
+
+
+def machine(root: Path, *, meminfo: bytes = GB10_MEMINFO, cpu: str = stat((0, 0, 0), (0, 0, 0))) -> Path:
+    files = {
+        "proc/stat": cpu,
+        "proc/loadavg": "0.52 1.25 2.00 3/812 4711\n",
+        "proc/uptime": "90061.37 123.45\n",
+        "proc/self/mountinfo": "",
+        "proc/diskstats": "",
+        "proc/net/dev": "Inter-|\n face |\n",
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (root / "proc/meminfo").write_bytes(meminfo)
+    (root / "sys/class/net").mkdir(parents=True, exist_ok=True)
+    return root
+
+
+@pytest.fixture
+def closing() -> Iterator[list[Host]]:
+    hosts: list[Host] = []
+    yield hosts
+    for host in hosts:
+        host.close()
+
+
+def test_cpu_is_the_share_of_time_not_idle(tmp_path: Path, closing: list[Host]) -> None:
+    host = Host(root=machine(tmp_path, cpu=stat((100, 100, 0), (100, 100, 0))))
+    closing.append(host)
+    first = host.read()
+    assert (first["cpu_percent"], first["why"]["cpu_percent"], first["cpu_count"]) == (None, "stale", 2)
+    # waiting for a disk is idle; guest time (the 7) is part of user already
+    (tmp_path / "proc/stat").write_text(stat((175, 115, 10), (100, 200, 0)))
+    second = host.read()
+    assert second["cpu_percent"] == 37.5
+    assert second["cpu_per_core_percent"] == [75.0, 0.0]
+    assert "cpu_percent" not in second["why"]
+
+
+def test_core_that_goes_offline_gives_no_nonsense(tmp_path: Path, closing: list[Host]) -> None:
+    host = Host(root=machine(tmp_path, cpu=stat((100, 100, 0), (100, 100, 0))))
+    closing.append(host)
+    host.read()
+    (tmp_path / "proc/stat").write_text(stat((150, 150, 0)))
+    assert host.read()["why"]["cpu_percent"] == "stale"
+    (tmp_path / "proc/stat").write_text(stat((200, 200, 0)))
+    assert host.read()["cpu_percent"] == 50.0
+
+
+def test_idle_ticks_that_run_backwards_stay_within_bounds(tmp_path: Path, closing: list[Host]) -> None:
+    host = Host(root=machine(tmp_path, cpu=stat((100, 100, 0))))
+    closing.append(host)
+    host.read()
+    (tmp_path / "proc/stat").write_text(stat((200, 99, 0)))
+    assert host.read()["cpu_percent"] == 100.0
+
+
+def test_parser_stops_at_the_interrupts() -> None:
+    assert cpu_times_parse(stat((1, 2, 3)).encode()) == [(1, 6), (1, 6)]
+
+
+def test_page_cache_is_available_not_used() -> None:
+    why: dict[str, str] = {}
+    figures = memory_figures(meminfo_parse(GB10_MEMINFO), True, why)
+    assert figures == {
+        "memory_total_bytes": 127600000 * KIB,
+        "memory_available_bytes": 66000000 * KIB,
+        "memory_used_bytes": 61600000 * KIB,
+        "memory_reclaimable_bytes": 61900000 * KIB,
+        "memory_free_bytes": 4100000 * KIB,
+        "swap_total_bytes": 16777212 * KIB,
+        "swap_used_bytes": 777212 * KIB,
+    }
+    assert why == {}
+
+
+@pytest.mark.parametrize(
+    ("unified", "available_kib", "reason"), [(True, 40 * 2048, "estimated"), (False, 66000000, None)]
+)
+def test_huge_pages_count_where_cuda_allocates_from_them(
+    unified: bool, available_kib: int, reason: str | None
+) -> None:
+    text = GB10_MEMINFO.replace(b"HugePages_Total:       0", b"HugePages_Total:     100").replace(
+        b"HugePages_Free:        0", b"HugePages_Free:       40"
+    )
+    why: dict[str, str] = {}
+    figures = memory_figures(meminfo_parse(text), unified, why)
+    assert figures["memory_available_bytes"] == available_kib * KIB
+    assert why.get("memory_available_bytes") == reason
+
+
+def test_kernel_without_memavailable_says_unsupported() -> None:
+    why: dict[str, str] = {}
+    figures = memory_figures({"MemTotal": GIB, "MemFree": KIB}, False, why)
+    assert figures["memory_used_bytes"] is None
+    assert why["memory_available_bytes"] == "unsupported"
+
+
+def test_reclaimable_is_never_negative() -> None:
+    figures = memory_figures({"MemTotal": 100, "MemFree": 50, "MemAvailable": 45}, False, {})
+    assert figures["memory_reclaimable_bytes"] == 0
+
+
+def test_load_and_uptime(tmp_path: Path, closing: list[Host]) -> None:
+    host = Host(root=machine(tmp_path))
+    closing.append(host)
+    row = host.read()
+    assert row["load"] == [0.52, 1.25, 2.0]
+    assert row["uptime_seconds"] == 90061
+    assert row["hostname"] == os.uname().nodename
+
+
+def test_stale_host_keeps_totals_and_names_and_drops_what_moves(closing: list[Host]) -> None:
+    host = Host()
+    closing.append(host)
+    row = host.read()
+    stale = host_stale(row)
+    assert stale.keys() == row.keys()
+    assert stale["memory_total_bytes"] == row["memory_total_bytes"]
+    assert stale["memory_available_bytes"] is None
+    assert stale["why"]["memory_available_bytes"] == "stale"
+    assert all(disk["read_bytes_per_second"] is None for disk in stale["disks"])
+    assert host_stale(None).keys() == row.keys()
+
+
+def test_this_machine(closing: list[Host]) -> None:
+    host = Host()
+    closing.append(host)
+    host.read()
+    row = host.read()
+    assert row["cpu_count"] == len(os.sched_getaffinity(0)) or row["cpu_count"] >= 1
+    assert 0 < row["memory_available_bytes"] <= row["memory_total_bytes"]
+    assert row["memory_used_bytes"] == row["memory_total_bytes"] - row["memory_available_bytes"]
+    assert any(disk["mount"] == "/" and disk["total_bytes"] > 0 for disk in row["disks"])
