@@ -35,6 +35,15 @@ def node_create(*, name: str, actor: Actor, **fields: Any) -> tuple[Node, str]:
 
 
 @transaction.atomic
+def node_update(*, node: Node, actor: Actor) -> Node:
+    """Store changed addresses, labels and role of a node. Raises ValidationError."""
+    node.full_clean()
+    node.save()
+    audit(actor, "node_change", node.name)
+    return node
+
+
+@transaction.atomic
 def node_delete(*, node: Node, actor: Actor) -> None:
     """Remove a node and revoke its key; its launch history stays."""
     NodeKey.objects.filter(node_name=node.name).update(revoked_at=timezone.now())

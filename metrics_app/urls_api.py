@@ -1,1 +1,16 @@
-urlpatterns: list[object] = []
+from django.urls import include, path, re_path
+
+from metrics_app.api import NodeViewSet
+from metrics_app.compat import Containers, LogLevel, Memory, Metrics
+from sparkweb.api import Router
+
+router = Router()
+router.register("nodes", NodeViewSet, basename="api_node")
+
+urlpatterns = [
+    re_path(r"^metrics/?$", Metrics.as_view(), name="compat_metrics"),
+    re_path(r"^system/memory/?$", Memory.as_view(), name="compat_memory"),
+    re_path(r"^containers/?$", Containers.as_view(), name="compat_containers"),
+    re_path(r"^config/log-level/?$", LogLevel.as_view(), name="compat_log_level"),
+    path("", include(router.urls)),
+]

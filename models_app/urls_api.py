@@ -1,1 +1,23 @@
-urlpatterns: list[object] = []
+from django.urls import include, path, re_path
+
+from models_app import compat
+from models_app.api import CatalogueView, DefinitionViewSet, LaunchViewSet
+from sparkweb.api import Router
+
+router = Router()
+router.register("definitions", DefinitionViewSet, basename="api_definition")
+router.register("launches", LaunchViewSet, basename="api_launch")
+
+MODEL = r"^models/(?P<model>[^/]+)"
+
+urlpatterns = [
+    re_path(r"^catalogue/?$", CatalogueView.as_view(), name="api_catalogue"),
+    re_path(r"^models/?$", compat.Models.as_view(), name="compat_models"),
+    re_path(MODEL + r"/?$", compat.Model.as_view(), name="compat_model"),
+    re_path(MODEL + r"/start/?$", compat.Start.as_view(), name="compat_model_start"),
+    re_path(MODEL + r"/stop/?$", compat.Stop.as_view(), name="compat_model_stop"),
+    re_path(MODEL + r"/health/?$", compat.Health.as_view(), name="compat_model_health"),
+    re_path(MODEL + r"/logs/?$", compat.Logs.as_view(), name="compat_model_logs"),
+    re_path(MODEL + r"/memory-check/?$", compat.MemoryCheckView.as_view(), name="compat_model_memory_check"),
+    path("", include(router.urls)),
+]

@@ -6,6 +6,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework import exceptions as drf
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.routers import SimpleRouter
@@ -20,6 +21,13 @@ class Router(SimpleRouter):
     def __init__(self) -> None:
         super().__init__(trailing_slash=True)
         self.trailing_slash = "/?"
+
+
+class NotFound(drf.NotFound):
+    """404 with a sentence of its own."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, "not_found")
 
 
 class ErrorSerializer(serializers.Serializer[Any]):

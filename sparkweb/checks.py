@@ -48,14 +48,18 @@ def secret_key(**_: Any) -> Sequence[CheckMessage]:
     if len(settings.SECRET_KEY) >= SECRET_KEY_LENGTH:
         return []
     hint = "Unset it: SparkWeb then makes one in the data folder. Sessions end when it changes."
-    message = f"SPARKWEB_SECRET_KEY has {len(settings.SECRET_KEY)} characters; {SECRET_KEY_LENGTH} are needed."
+    message = (
+        f"SPARKWEB_SECRET_KEY has {len(settings.SECRET_KEY)} characters; {SECRET_KEY_LENGTH} are needed."
+    )
     return [Error(message, hint=hint, id="sparkweb.E002")]
 
 
 def debug_in_public(**_: Any) -> Sequence[CheckMessage]:
     if not settings.DEBUG or is_loopback(config.HOST):
         return []
-    message = f"SPARKWEB_DEBUG is on while SPARKWEB_HOST={config.HOST} lets others in: errors would show secrets."
+    message = (
+        f"SPARKWEB_DEBUG is on while SPARKWEB_HOST={config.HOST} lets others in: errors would show secrets."
+    )
     return [Error(message, hint="Unset SPARKWEB_DEBUG.", id="sparkweb.E003")]
 
 
@@ -63,7 +67,9 @@ def clear_text_in_public(**_: Any) -> Sequence[CheckMessage]:
     if is_loopback(config.HOST) or settings.HTTPS:
         return []
     hint = "Put a reverse proxy with HTTPS before SparkWeb and set SPARKWEB_HTTPS=1 and SPARKWEB_TRUSTED_PROXIES."
-    message = f"SPARKWEB_HOST={config.HOST} lets others in without HTTPS: passwords cross the network in clear."
+    message = (
+        f"SPARKWEB_HOST={config.HOST} lets others in without HTTPS: passwords cross the network in clear."
+    )
     return [Warning(message, hint=hint, id="sparkweb.W001")]
 
 
@@ -90,7 +96,9 @@ def static_files(**_: Any) -> Sequence[CheckMessage]:
     if settings.DEBUG or (settings.STATIC_ROOT / "staticfiles.json").exists():
         return []
     hint = "Run `manage.py collectstatic --noinput`; ./script/server does."
-    return [Error(f"Static files are not collected in {settings.STATIC_ROOT}.", hint=hint, id="sparkweb.E006")]
+    return [
+        Error(f"Static files are not collected in {settings.STATIC_ROOT}.", hint=hint, id="sparkweb.E006")
+    ]
 
 
 def icons(**_: Any) -> Sequence[CheckMessage]:

@@ -57,7 +57,9 @@ def _own(error: Exception) -> Response | None:
 
 
 def _away(sentence: str, code: str) -> Response:
-    return Response({"error": sentence, "code": code}, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
+    return Response(
+        {"error": sentence, "code": code}, status=503, headers={"Retry-After": str(RETRY_SECONDS)}
+    )
 
 
 def _as_drf(error: Exception) -> Exception:

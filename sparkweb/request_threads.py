@@ -27,7 +27,8 @@ class RequestThreads:
     def __init__(self, app: App, threads: int = THREADS) -> None:
         self._app = app
         self._idle: list[ThreadPoolExecutor] = [
-            ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"request-{number}") for number in range(threads)
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"request-{number}")
+            for number in range(threads)
         ]
         self._limit = asyncio.Semaphore(threads)
 

@@ -40,7 +40,9 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield
         finally:
@@ -93,7 +95,9 @@ def _listen_one(host: str, port: int) -> socket.socket:
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
-        raise PortTaken(f"SPARKWEB_HOST={host!r}: {error.strerror}; write an address of this machine") from None
+        raise PortTaken(
+            f"SPARKWEB_HOST={host!r}: {error.strerror}; write an address of this machine"
+        ) from None
     one = socket.socket(family, kind, proto)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

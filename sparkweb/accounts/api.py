@@ -133,7 +133,9 @@ class WhoAmI(APIView):
     @extend_schema(summary="Who am I", responses={200: WhoAmISerializer, **refusals()})
     def get(self, request: Request) -> Response:
         scopes = request.auth.scopes if isinstance(request.auth, ApiKey) else None
-        return Response({"username": request.user.get_username(), "role": request.user.role, "scopes": scopes})
+        return Response(
+            {"username": request.user.get_username(), "role": request.user.role, "scopes": scopes}
+        )
 
 
 def _owner(request: Request, username: Any) -> User:

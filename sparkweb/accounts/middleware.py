@@ -156,4 +156,3 @@ def _password_first(request: HttpRequest) -> HttpResponse:
         body = {"error": "Change the one-time password first.", "code": "password_change_required"}
         return JsonResponse(body, status=403)
     return HttpResponseRedirect(reverse("password_change"))
-

@@ -41,7 +41,9 @@ class ApiKeyWrite(serializers.Serializer[Any]):
 
     name = serializers.CharField(max_length=80, required=False, default="", allow_blank=True)
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices), allow_empty=False)
-    days = serializers.IntegerField(min_value=1, max_value=3650, required=False, allow_null=True, default=None)
+    days = serializers.IntegerField(
+        min_value=1, max_value=3650, required=False, allow_null=True, default=None
+    )
     user = serializers.CharField(required=False, help_text="User name; yourself if left out.")
 
 

@@ -47,7 +47,9 @@ def api_key_create(
         if scope not in Scope.values:
             raise ValidationError({"scopes": f"{scope!r} is no scope; there are {', '.join(Scope.values)}."})
         if SCOPE_RANK[Scope(scope)] > allowed:
-            raise ValidationError({"scopes": f"{user.username} is {user.role}; the scope {scope} exceeds that."})
+            raise ValidationError(
+                {"scopes": f"{user.username} is {user.role}; the scope {scope} exceeds that."}
+            )
     text = KEY_MARK + secrets.token_urlsafe(32)
     key = ApiKey.objects.create(
         user=user,
@@ -93,7 +95,13 @@ def user_save(*, user: User, actor: Actor, password: str | None = None) -> User:
     user.full_clean(exclude=["password"])
     user.save()
     changed = ["created"] if before is None else _changes(before, user)
-    audit(actor, "user_create" if before is None else "user_change", user.username, changed=changed, role=user.role)
+    audit(
+        actor,
+        "user_create" if before is None else "user_change",
+        user.username,
+        changed=changed,
+        role=user.role,
+    )
     return user
 
 

@@ -18,7 +18,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username")
-        parser.add_argument("--scope", action="append", choices=Scope.values, help="May be given several times.")
+        parser.add_argument(
+            "--scope", action="append", choices=Scope.values, help="May be given several times."
+        )
         parser.add_argument("--name", default="", help="What the key is for.")
         parser.add_argument("--days", type=int, help="Days until it ends; never if left out.")
 

@@ -35,7 +35,9 @@ def node_instructions(name: str, private_key: str) -> list[str]:
     """Return the lines that an owner carries to the second machine."""
     redis_url = settings.REDIS_URL
     if redis_url.startswith("unix:"):
-        redis_url = "redis://<address of this machine>:6379/0   # REDIS_URL is private now; give both machines one"
+        redis_url = (
+            "redis://<address of this machine>:6379/0   # REDIS_URL is private now; give both machines one"
+        )
     return [
         f"# Key of {name}: put it into a file of mode 0600 on that machine. It is shown only now.",
         private_key.strip(),

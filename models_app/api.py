@@ -1,0 +1,236 @@
+"""Definitions, launches and the catalogue file: `/api/definitions`, `/api/launches`, `/api/catalogue`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
+from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
+
+from metrics_app.api import node_of
+from models_app.filters import DefinitionFilter, LaunchFilter
+from models_app.models import Launch, LaunchMember, ModelDefinition
+from models_app.selectors import LOG_LINES_MOST, docker_run_line_for, log_tail
+from models_app.serializers import (
+    DefinitionSerializer,
+    DockerRunSerializer,
+    EventSerializer,
+    ImportSerializer,
+    LaunchSerializer,
+    LaunchWrite,
+    LogSerializer,
+    MemberSerializer,
+    MemoryCheckSerializer,
+)
+from models_app.services import (
+    catalogue_export,
+    catalogue_import,
+    definition_delete,
+    definition_save,
+    launch_create,
+    launch_restart,
+    launch_stop,
+    memory_check,
+)
+from sparkweb.accounts.models import Role
+from sparkweb.api import api_actor, refusals
+
+CATALOGUE_LIMIT_BYTES = 1_000_000
+NODE = OpenApiParameter("node", str, description="Name of a node; the one on this machine if left out.")
+LINES = OpenApiParameter("lines", int, description=f"How many lines, 1 to {LOG_LINES_MOST}; 200 if left out.")
+
+
+def lines_of(request: Request) -> int:
+    """Return `?lines=`, 200 if left out. Raises ValidationError for what is no number from 1 to 1,000."""
+    text = request.query_params.get("lines", "200")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= LOG_LINES_MOST:
+        raise ValidationError({"lines": [f"{text[:40]!r}: must be a number from 1 to {LOG_LINES_MOST}."]})
+    return int(text)
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="List definitions", responses={200: DefinitionSerializer(many=True), **refusals()}
+    ),
+    retrieve=extend_schema(summary="One definition", responses={200: DefinitionSerializer, **refusals(404)}),
+    create=extend_schema(summary="Add a definition", responses={201: DefinitionSerializer, **refusals()}),
+    update=extend_schema(
+        summary="Replace a definition", responses={200: DefinitionSerializer, **refusals(404)}
+    ),
+    partial_update=extend_schema(
+        summary="Change a definition", responses={200: DefinitionSerializer, **refusals(404)}
+    ),
+    destroy=extend_schema(summary="Delete a definition", responses={204: None, **refusals(404, 409)}),
+)
+class DefinitionViewSet(ModelViewSet[ModelDefinition]):
+    """What can run; admins change it."""
+
+    queryset = ModelDefinition.objects.all()
+    serializer_class = DefinitionSerializer
+    filterset_class = DefinitionFilter
+    lookup_field = "slug"
+    lookup_value_regex = r"[a-z0-9][a-z0-9._-]*"
+    required_roles = {"options": Role.VIEWER}
+
+    def perform_create(self, serializer: BaseSerializer[ModelDefinition]) -> None:
+        fresh = ModelDefinition(**serializer.validated_data)
+        serializer.instance = definition_save(definition=fresh, actor=api_actor(self.request))
+
+    def perform_update(self, serializer: BaseSerializer[ModelDefinition]) -> None:
+        definition = serializer.instance
+        assert definition is not None
+        for name, value in serializer.validated_data.items():
+            setattr(definition, name, value)
+        definition_save(definition=definition, actor=api_actor(self.request))
+
+    def perform_destroy(self, instance: ModelDefinition) -> None:
+        definition_delete(definition=instance, actor=api_actor(self.request))
+
+    @extend_schema(
+        summary="Will it fit", parameters=[NODE], responses={200: MemoryCheckSerializer, **refusals(404)}
+    )
+    @action(detail=True, url_path="memory-check")
+    def memory_check(self, request: Request, slug: str) -> Response:
+        return Response(asdict(memory_check(self.get_object(), node_of(request))))
+
+    @extend_schema(
+        summary="The docker run line",
+        parameters=[NODE],
+        responses={200: DockerRunSerializer, **refusals(404)},
+    )
+    @action(detail=True, url_path="docker-run")
+    def docker_run(self, request: Request, slug: str) -> Response:
+        line, notes = docker_run_line_for(self.get_object(), node_of(request))
+        return Response({"line": line, "notes": notes})
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List launches", responses={200: LaunchSerializer(many=True), **refusals()}),
+    retrieve=extend_schema(summary="One launch", responses={200: LaunchSerializer, **refusals(404)}),
+)
+class LaunchViewSet(ReadOnlyModelViewSet[Launch]):
+    """What runs and what ran; operators start, stop and restart."""
+
+    queryset = Launch.objects.select_related("requested_by").prefetch_related("attempts")
+    serializer_class = LaunchSerializer
+    filterset_class = LaunchFilter
+    lookup_field = "uid"
+    lookup_value_regex = r"[0-9a-f]{16}"
+    required_roles = dict.fromkeys(("create", "stop", "restart"), Role.OPERATOR)
+
+    @extend_schema(
+        summary="Start a definition",
+        description="202: the wish is stored. 200: it was live already, and nothing was started.",
+        request=LaunchWrite,
+        responses={202: LaunchSerializer, 200: LaunchSerializer, **refusals(404, 409)},
+    )
+    def create(self, request: Request) -> Response:
+        wanted = LaunchWrite(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        data = wanted.validated_data
+        launch, made = launch_create(
+            definition=data["definition"],
+            node=data.get("node") or node_of(request),
+            actor=api_actor(request),
+            force_reason=data["force_reason"],
+        )
+        return Response(LaunchSerializer(launch).data, status=202 if made else 200)
+
+    @extend_schema(summary="Stop a launch", request=None, responses={202: LaunchSerializer, **refusals(404)})
+    @action(detail=True, methods=["post"])
+    def stop(self, request: Request, uid: str) -> Response:
+        launch = launch_stop(launch=self.get_object(), actor=api_actor(request))
+        return Response(LaunchSerializer(launch).data, status=status.HTTP_202_ACCEPTED)
+
+    @extend_schema(
+        summary="Restart a launch", request=None, responses={202: LaunchSerializer, **refusals(404, 409)}
+    )
+    @action(detail=True, methods=["post"])
+    def restart(self, request: Request, uid: str) -> Response:
+        launch = launch_restart(launch=self.get_object(), actor=api_actor(request))
+        return Response(LaunchSerializer(launch).data, status=status.HTTP_202_ACCEPTED)
+
+    @extend_schema(
+        summary="Timeline of a launch",
+        responses={200: EventSerializer(many=True), **refusals(404)},
+        filters=False,
+    )
+    @action(detail=True, filterset_class=None)
+    def events(self, _request: Request, uid: str) -> Response:
+        return self._page(self.get_object().events.all(), EventSerializer)
+
+    @extend_schema(
+        summary="Containers of a launch",
+        responses={200: MemberSerializer(many=True), **refusals(404)},
+        filters=False,
+    )
+    @action(detail=True, filterset_class=None)
+    def members(self, _request: Request, uid: str) -> Response:
+        rows = LaunchMember.objects.filter(attempt__launch=self.get_object())
+        return self._page(
+            rows.select_related("attempt", "node").order_by("-attempt__number", "rank"), MemberSerializer
+        )
+
+    @extend_schema(
+        summary="Last lines of a launch's log",
+        parameters=[LINES],
+        responses={200: LogSerializer, **refusals(404)},
+    )
+    @action(detail=True)
+    def log(self, request: Request, uid: str) -> Response:
+        return Response({"lines": log_tail(self.get_object(), lines_of(request))})
+
+    def _page(self, rows: QuerySet[Any], serializer: type[BaseSerializer[Any]]) -> Response:
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response(serializer(page, many=True).data)
+
+
+class CatalogueParser(BaseParser):
+    """The bytes of a models.yaml as they are."""
+
+    media_type = "*/*"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> bytes:
+        data: bytes = stream.read(CATALOGUE_LIMIT_BYTES + 1)
+        if len(data) > CATALOGUE_LIMIT_BYTES:
+            raise ValidationError(f"models.yaml: over {CATALOGUE_LIMIT_BYTES} bytes; a catalogue is smaller.")
+        return data
+
+
+class CatalogueView(APIView):
+    """The whole catalogue as one models.yaml."""
+
+    parser_classes = [CatalogueParser]
+
+    @extend_schema(
+        summary="Export models.yaml",
+        responses={(200, "application/yaml"): OpenApiTypes.STR, **refusals()},
+    )
+    def get(self, _request: Request) -> HttpResponse:
+        headers = {"Content-Disposition": 'attachment; filename="models.yaml"'}
+        return HttpResponse(
+            catalogue_export(), content_type="application/yaml; charset=utf-8", headers=headers
+        )
+
+    @extend_schema(
+        summary="Import models.yaml",
+        description="The body is the file. All of it is taken over, or nothing; 400 names line and key.",
+        request={"application/yaml": OpenApiTypes.STR},
+        responses={200: ImportSerializer, **refusals()},
+    )
+    def post(self, request: Request) -> Response:
+        text = request.data if isinstance(request.data, bytes) else b""
+        result = catalogue_import(text=text, filename="models.yaml", actor=api_actor(request))
+        return Response(asdict(result))

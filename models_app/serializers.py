@@ -1,0 +1,216 @@
+"""Definitions and launches as the API shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from metrics_app.models import Node
+from models_app.models import Launch, LaunchAttempt, LaunchEvent, LaunchMember, ModelDefinition
+from models_app.selectors import DefinitionCard, compat_status
+
+
+class DefinitionSerializer(serializers.ModelSerializer[ModelDefinition]):
+    """A model that can be started. `slug` is the name that clients use, and is set once."""
+
+    settings = serializers.DictField(required=False, help_text="The engine's settings, with its own names.")
+    extra = serializers.DictField(read_only=True, help_text="Unknown keys of models.yaml, kept for export.")
+    supports_tools = serializers.BooleanField(read_only=True)
+    max_context_length = serializers.IntegerField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = ModelDefinition
+        fields = ["slug", "name", "description", "engine", "model_id", "image", "port", "container_name",
+                  "script_dir", "settings", "estimated_memory_gb", "publish", "enabled", "extra", "position",
+                  "supports_tools", "max_context_length", "created_at", "updated_at"]  # fmt: skip
+        read_only_fields = ["created_at", "updated_at"]
+        extra_kwargs = {
+            "estimated_memory_gb": {"coerce_to_string": False, "min_value": 0},
+            "position": {"required": False},
+        }
+
+    def validate_slug(self, value: str) -> str:
+        if self.instance is not None and value != self.instance.slug:
+            raise serializers.ValidationError("The slug cannot be changed; make a new definition instead.")
+        return value
+
+
+class MemberSerializer(serializers.ModelSerializer[LaunchMember]):
+    """One container of an attempt. `argv` is what runs inside it."""
+
+    node = serializers.CharField(source="node.name", default=None, read_only=True, allow_null=True)
+    argv = serializers.ListField(child=serializers.CharField(), read_only=True)
+    container_id = serializers.SerializerMethodField()
+    attempt = serializers.IntegerField(source="attempt.number", read_only=True)
+    notes = serializers.ListField(child=serializers.CharField(), read_only=True)
+    stage = serializers.DictField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = LaunchMember
+        fields = ["uid", "attempt", "node", "rank", "port", "live", "container_name", "container_id", "image",
+                  "image_digest", "argv", "notes", "phase", "stage", "exit_code", "oom_killed",
+                  "peak_memory_bytes", "started_at", "finished_at"]  # fmt: skip
+        read_only_fields = fields
+
+    def get_container_id(self, member: LaunchMember) -> str | None:
+        return member.container_id or None
+
+
+class AttemptSerializer(serializers.ModelSerializer[LaunchAttempt]):
+    class Meta:
+        model = LaunchAttempt
+        fields = ["number", "generation", "started_at", "ready_at", "ended_at", "outcome", "failure_reason"]
+        read_only_fields = fields
+
+
+class LaunchSerializer(serializers.ModelSerializer[Launch]):
+    """A wish that a definition runs on a node, and how it went."""
+
+    definition = serializers.CharField(source="definition_slug", read_only=True)
+    node = serializers.CharField(source="node_name", read_only=True)
+    status = serializers.SerializerMethodField(
+        help_text="running, starting or stopped, as older clients know it"
+    )
+    requested_by = serializers.CharField(
+        source="requested_by.username", default=None, allow_null=True, read_only=True
+    )
+    attempts = AttemptSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Launch
+        fields = ["uid", "definition", "engine", "node", "desired", "state", "status", "live", "generation",
+                  "requested_by", "forced_reason", "failure_code", "failure_reason", "retry_at", "created_at",
+                  "state_changed_at", "ready_at", "ended_at", "attempts"]  # fmt: skip
+        read_only_fields = fields
+
+    def get_status(self, launch: Launch) -> str:
+        return compat_status(launch.state)
+
+
+class LaunchWrite(serializers.Serializer[Any]):
+    """What to start where. `force_reason` starts it although memory is short, and is kept."""
+
+    definition = serializers.SlugRelatedField(slug_field="slug", queryset=ModelDefinition.objects.all())
+    node = serializers.SlugRelatedField(
+        slug_field="name", queryset=Node.objects.all(), required=False, help_text="This machine if left out."
+    )
+    force_reason = serializers.CharField(max_length=300, required=False, default="", allow_blank=True)
+
+
+class EventSerializer(serializers.ModelSerializer[LaunchEvent]):
+    data = serializers.DictField(read_only=True)
+
+    class Meta:
+        model = LaunchEvent
+        fields = ["at", "kind", "from_state", "to_state", "message", "actor_label", "data"]
+        read_only_fields = fields
+
+
+class LogSerializer(serializers.Serializer[Any]):
+    lines = serializers.ListField(child=serializers.CharField())
+
+
+class MemoryCheckSerializer(serializers.Serializer[Any]):
+    """Whether the estimate fits into what the node has left, in GiB."""
+
+    can_start = serializers.BooleanField()
+    available_gb = serializers.FloatField(allow_null=True)
+    required_gb = serializers.FloatField(allow_null=True)
+    remaining_gb = serializers.FloatField(allow_null=True)
+    warning = serializers.CharField(allow_null=True)
+    error = serializers.CharField(allow_null=True)
+
+
+class DockerRunSerializer(serializers.Serializer[Any]):
+    """What a start would do, as a line for a shell, and notes on settings."""
+
+    line = serializers.CharField()
+    notes = serializers.ListField(child=serializers.CharField())
+
+
+class ImportSerializer(serializers.Serializer[Any]):
+    created = serializers.ListField(child=serializers.CharField())
+    updated = serializers.ListField(child=serializers.CharField())
+    unchanged = serializers.ListField(child=serializers.CharField())
+
+
+class StartupProgressSerializer(serializers.Serializer[Any]):
+    elapsed_seconds = serializers.FloatField()
+    timeout_seconds = serializers.IntegerField()
+    progress_percent = serializers.FloatField(allow_null=True)
+    stage = serializers.CharField()
+    message = serializers.CharField()
+
+
+class CompatModelSerializer(serializers.Serializer[DefinitionCard]):
+    """A model as older clients know it; `state` is the true state beside the older `status`."""
+
+    id = serializers.CharField(source="definition.slug")
+    name = serializers.CharField(source="definition.name")
+    engine = serializers.CharField(source="definition.engine")
+    port = serializers.IntegerField(source="definition.port")
+    status = serializers.ChoiceField(
+        choices=["running", "stopped", "starting", "not_created"], source="compat_status"
+    )
+    state = serializers.CharField()
+    container_name = serializers.SerializerMethodField()
+    memory_mb = serializers.SerializerMethodField()
+    startup_progress = serializers.SerializerMethodField()
+    description = serializers.CharField(source="definition.description")
+    estimated_memory_gb = serializers.FloatField(source="definition.estimated_memory_gb", allow_null=True)
+    model_id = serializers.CharField(source="definition.model_id")
+    max_context_length = serializers.IntegerField(source="definition.max_context_length", allow_null=True)
+    supports_tools = serializers.BooleanField(source="definition.supports_tools")
+    tool_call_parser = serializers.SerializerMethodField()
+    node = serializers.CharField(source="launch.node_name", default=None, allow_null=True)
+
+    def get_container_name(self, card: DefinitionCard) -> str:
+        return card.member.container_name if card.member else card.definition.container_name
+
+    def get_memory_mb(self, card: DefinitionCard) -> float | None:
+        return None if card.actual_memory_bytes is None else round(card.actual_memory_bytes / 2**20, 1)
+
+    def get_startup_progress(self, card: DefinitionCard) -> StartupProgressSerializer | None:
+        if card.progress is None:
+            return None
+        return {  # type: ignore[return-value]
+            "elapsed_seconds": card.progress.elapsed_seconds,
+            "timeout_seconds": card.progress.timeout_seconds,
+            "progress_percent": card.progress.percent,
+            "stage": card.progress.stage,
+            "message": card.progress.message,
+        }
+
+    def get_tool_call_parser(self, card: DefinitionCard) -> str | None:
+        return card.definition.settings.get("tool_call_parser")
+
+
+class CompatStartSerializer(serializers.Serializer[Any]):
+    message = serializers.CharField()
+    status = serializers.CharField()
+    state = serializers.CharField()
+    launch = serializers.CharField()
+    container_id = serializers.CharField(allow_null=True)
+    timeout_seconds = serializers.IntegerField()
+    memory_warning = serializers.CharField(required=False)
+
+
+class CompatStopSerializer(serializers.Serializer[Any]):
+    message = serializers.CharField()
+    status = serializers.CharField()
+    state = serializers.CharField()
+
+
+class CompatHealthSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    healthy = serializers.BooleanField()
+    status = serializers.CharField()
+    state = serializers.CharField()
+    message = serializers.CharField()
+
+
+class CompatLogsSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    logs = serializers.CharField(help_text="The lines as one text")
+    lines = serializers.ListField(child=serializers.CharField())
