@@ -20,15 +20,13 @@ from tests.support.stack import Stack, wait_for
 
 TARGETS_MS = {"p50": 30, "p99": 120}
 
-# static/js/dashboard.js dispatches `sparkweb:drawn` after each frame that it drew, with the report's
-# sampled_at and when its message arrived (both milliseconds of the wall clock).
+# static/js/dashboard.js writes data-last-drawn on <html> after each frame that it drew.
 COLLECT = """() => {
   window.drawn = [];
-  document.addEventListener('sparkweb:drawn', (event) => {
-    const { sampledAt, receivedAt } = event.detail;
-    const now = performance.timeOrigin + performance.now();
-    window.drawn.push([receivedAt - sampledAt, now - sampledAt]);
-  });
+  new MutationObserver(() => {
+    const last = JSON.parse(document.documentElement.dataset.lastDrawn);
+    window.drawn.push([last.received_at - last.sampled_at, last.drawn_at - last.sampled_at]);
+  }).observe(document.documentElement, { attributes: true, attributeFilter: ['data-last-drawn'] });
 }"""
 
 
@@ -54,7 +52,7 @@ def measure(page: Page, seconds: int) -> list[dict[str, Any]]:
         every=0.5,
     )
     pairs = page.evaluate("window.drawn")
-    received, drawn = ([pair[i] for pair in pairs] for i in (0, 1))
+    received, drawn = ([pair[i] * 1000 for pair in pairs] for i in (0, 1))
     return [
         {"what": "sampler to socket", "p50_ms": percentile(received, 50), "p99_ms": percentile(received, 99)},
         {

@@ -69,13 +69,14 @@ class Agent:
             config.INSTALLATION or installation_read(config.DATA_DIR),
             config.SECRETS_DIR,
         )
-        self.loop = ReportLoop(self.report_send)
+        self.loop = ReportLoop(self.reports.send)
 
     def start(self) -> None:
         report_section("agent")(self.agent_section)
         report_section("containers")(self.models.containers)
         report_section("launches")(self.models.launches)
         self.sender.start()
+        self.reports.start()
         self.models.start()
         self.loop.start()
 
@@ -83,11 +84,9 @@ class Agent:
         self.loop.close()
         self.models.close()
         self.sender.close()
+        self.reports.close()
         self.streams.close()
         self.journal.close()
-
-    def report_send(self, report: dict[str, Any]) -> None:
-        self.reports.send(report)
 
     def agent_section(self) -> dict[str, Any]:
         """What the report says about the agent itself."""
