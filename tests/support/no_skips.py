@@ -41,6 +41,5 @@ def _fail(report: Any, name: str) -> None:
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     if EXEMPT not in reason:
         report.outcome = "failed"
-        report.longrepr = (
-            f"{name} was skipped, which CI=true does not allow: {reason.removeprefix('Skipped: ')}"
-        )
+        reason = reason.removeprefix("Skipped: ")
+        report.longrepr = f"{name} was skipped, which CI=true does not allow: {reason}"
