@@ -135,7 +135,7 @@ class JournalSender(threading.Thread):
 
     def _journal_renew(self, acknowledged: int) -> None:
         logger.error(
-            "control has stored fact %s of this journal, which ends at %s: it is an older copy, and gets a new id",
+            "control has stored fact %s of this journal, which ends at %s: an older copy; it gets a new id",
             acknowledged,
             self._journal.last_sequence,
         )
