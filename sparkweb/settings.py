@@ -255,7 +255,7 @@ STATICFILES_DIRS = [
 ]
 STATICFILES_FINDERS = [
     "sparkweb.static_finders.ListedFilesFinder",
-    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "sparkweb.static_finders.UsedAppsFinder",
 ]
 # Third-party files that pages really use; nothing else of node_modules is collected.
 STATICFILES_LISTED = {

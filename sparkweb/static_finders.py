@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.contrib.staticfiles.finders import FileSystemFinder
+from django.contrib.staticfiles.finders import AppDirectoriesFinder, FileSystemFinder
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
@@ -27,6 +27,17 @@ class ListedFilesFinder(FileSystemFinder):
     def check(self, **kwargs: Any) -> list[Any]:
         # Missing folders are told by sparkweb.checks, with what to do about them.
         return [message for message in super().check(**kwargs) if message.id != "staticfiles.W004"]
+
+
+class UsedAppsFinder(AppDirectoriesFinder):
+    """Static files of installed apps, but of those that bring what we take from npm."""
+
+    unused_apps = ("django_htmx",)
+
+    def __init__(self, app_names: Iterable[str] | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(app_names, *args, **kwargs)
+        self.apps = [name for name in self.apps if name not in self.unused_apps]
+        self.storages = {name: storage for name, storage in self.storages.items() if name in self.apps}
 
 
 def _is_listed(path: str) -> bool:
