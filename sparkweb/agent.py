@@ -15,13 +15,12 @@ from typing import Any
 
 import structlog
 from celery import Celery, shared_task
-from celery.apps.worker import Worker
-from models_app.agent import NodeModels
 
 from metrics_app.agent import ReportLoop, report_section
+from models_app.agent import NodeModels
 from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
-from sparkweb.celery_settings import celery_settings
+from sparkweb.celery_common import celery_settings, worker_run
 from sparkweb.installation import installation_read
 from sparkweb.logs import level_set, logs_setup
 from sparkweb.node_link.acl import agent_transport_options
@@ -126,24 +125,14 @@ def log_level(level: str) -> None:
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
     logs_setup("agent")
-    app = agent_app(config.NODE_NAME, config.REDIS_URL)
+    node = config.NODE_NAME
+    app = agent_app(node, config.REDIS_URL)
     app.set_default()
     agent = Agent()
     agent.start()
-    log.info("agent runs", node=config.NODE_NAME, pid=os.getpid())
+    log.info("agent runs", node=node, pid=os.getpid())
     try:
-        Worker(
-            app=app,
-            hostname=f"agent@{config.NODE_NAME}",
-            pool="threads",
-            concurrency=THREADS,
-            queues=[f"node.{config.NODE_NAME}"],
-            loglevel="WARNING",
-            without_gossip=True,
-            without_mingle=True,
-            without_heartbeat=True,
-            quiet=True,
-        ).start()
+        worker_run(app, name=f"agent@{node}", threads=THREADS, queues=[f"node.{node}"])
     finally:
         threading.Thread(target=agent.close, daemon=True).start()
         agent.models.join(3.0)

@@ -7,7 +7,7 @@ import os
 from celery import Celery
 
 from sparkweb import config
-from sparkweb.celery_settings import celery_settings
+from sparkweb.celery_common import celery_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkweb.settings")
 

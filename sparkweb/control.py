@@ -10,13 +10,13 @@ import threading
 
 import structlog
 from celery import beat
-from celery.apps.worker import Worker
 from django.db import DatabaseError, close_old_connections, connections
 
 from models_app.observing import OBSERVED
 from models_app.reconcile import RECONCILER
 from sparkweb import live
 from sparkweb.celery import app
+from sparkweb.celery_common import worker_run
 from sparkweb.logs import logs_setup
 from sparkweb.node_link.intake import Intake
 from sparkweb.shared_streams import shared_streams
@@ -64,19 +64,7 @@ def main() -> None:
     clock.start()
     log.info("control runs", queues=QUEUES)
     try:
-        worker = Worker(
-            app=app,
-            hostname="control",
-            pool="threads",
-            concurrency=THREADS,
-            queues=QUEUES,
-            loglevel="WARNING",
-            without_gossip=True,
-            without_mingle=True,
-            without_heartbeat=True,
-            quiet=True,
-        )
-        worker.start()
+        worker_run(app, name="control", threads=THREADS, queues=QUEUES)
     finally:
         reconcile.stop()
         intake.stop()

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sparkweb.celery_settings import celery_settings
+from sparkweb.celery_common import celery_settings
 from sparkweb.node_link.signatures import NODE_NAME
 from sparkweb.streams import KEY_PREFIX
 
