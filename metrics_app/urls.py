@@ -1,1 +1,10 @@
-urlpatterns: list[object] = []
+from django.urls import path
+
+from metrics_app import views
+
+urlpatterns = [
+    path("", views.dashboard, name="dashboard"),
+    path("nodes/", views.nodes, name="nodes"),
+    path("node-new/", views.node_new, name="node_new"),
+    path("nodes/<str:name>/", views.node, name="node"),
+]

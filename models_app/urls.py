@@ -1,1 +1,27 @@
-urlpatterns: list[object] = []
+from django.urls import path
+
+from models_app import views, views_definitions
+
+urlpatterns = [
+    path("models/", views_definitions.definitions, name="definitions"),
+    path("models/new/", views_definitions.definition_new, name="definition_new"),
+    path("models/new/preview/", views_definitions.definition_preview, name="definition_new_preview"),
+    path("models/import/", views_definitions.definitions_import, name="definitions_import"),
+    path("models/export/", views_definitions.definitions_export, name="definitions_export"),
+    path("models/<str:slug>/", views_definitions.definition, name="definition"),
+    path("models/<str:slug>/edit/", views_definitions.definition_edit, name="definition_edit"),
+    path(
+        "models/<str:slug>/edit/preview/",
+        views_definitions.definition_preview,
+        name="definition_edit_preview",
+    ),
+    path("models/<str:slug>/delete/", views_definitions.definition_delete_view, name="definition_delete"),
+    path("models/<str:slug>/card/", views.definition_card, name="definition_card"),
+    path("models/<str:slug>/start/", views.definition_start, name="definition_start"),
+    path("launches/", views.launches, name="launches"),
+    path("launches/<str:uid>/", views.launch, name="launch"),
+    path("launches/<str:uid>/panel/", views.launch_panel, name="launch_panel"),
+    path("launches/<str:uid>/row/", views.launch_row, name="launch_row"),
+    path("launches/<str:uid>/stop/", views.launch_stop_view, name="launch_stop"),
+    path("launches/<str:uid>/restart/", views.launch_restart_view, name="launch_restart"),
+]

@@ -222,7 +222,8 @@ CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
         "CONFIG": {
-            "hosts": [REDIS_URL],
+            # The layer waits 5 s in Redis for a message, redis-py as long for the answer: let it wait longer.
+            "hosts": [{"address": REDIS_URL, "socket_timeout": 15, "socket_connect_timeout": 2}],
             "prefix": "sparkweb:layer",
             "capacity": 100,
             "expiry": 10,

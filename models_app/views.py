@@ -1,0 +1,193 @@
+"""Pages and buttons about launches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.http import urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect, reswap, retarget, trigger_client_event
+
+from metrics_app.models import Node
+from models_app.engines.spec import ContainerSpec, docker_run_line
+from models_app.exceptions import LaunchRefused
+from models_app.forms import LaunchFilterForm
+from models_app.models import Launch, LaunchState, ModelDefinition
+from models_app.selectors import (
+    STARTING_STATES,
+    definition_card_of,
+    launch_progress,
+    launches_filtered,
+    log_tail,
+    newest_member,
+)
+from models_app.services import launch_create, launch_restart, launch_stop
+from sparkweb.accounts.models import Role
+from sparkweb.accounts.pages import role_required
+from sparkweb.accounts.services import actor_of
+
+PAGE_SIZE = 50
+EVENTS_SHOWN = 60
+FAILURE_LOG_LINES = 40
+KEPT_LOG_LINES = 1000
+FAILURE_STATES = (LaunchState.FAILED, LaunchState.PARKED)
+
+
+# Buttons ------------------------------------------------------------------------
+
+
+@require_POST
+@role_required(Role.OPERATOR)
+def definition_start(request: HttpRequest, slug: str) -> HttpResponse:
+    """Start a definition on a node; with `force_reason` also where memory is short."""
+    definition = get_object_or_404(ModelDefinition, slug=slug)
+    node = get_object_or_404(Node, name=request.POST.get("node", ""))
+    reason = request.POST.get("force_reason", "").replace("\x00", "").strip()
+    try:
+        launch, created = launch_create(
+            definition=definition, node=node, actor=actor_of(request), force_reason=reason
+        )
+    except LaunchRefused as refused:
+        return _refusal(request, refused, definition, node)
+    if request.POST.get("go") == "launch":
+        return HttpResponseClientRedirect(launch.get_absolute_url())
+    said = (
+        f"{definition.name} is starting on {node}" if created else f"{definition.name} runs on {node} already"
+    )
+    return trigger_client_event(_done(launch, said), "dialog-close")
+
+
+@require_POST
+@role_required(Role.OPERATOR)
+def launch_stop_view(request: HttpRequest, uid: str) -> HttpResponse:
+    """Ask for a launch to end."""
+    launch = launch_stop(launch=get_object_or_404(Launch, uid=uid), actor=actor_of(request))
+    return _done(
+        launch,
+        f"{launch.definition_slug} is stopping" if launch.live else f"{launch.definition_slug} is stopped",
+    )
+
+
+@require_POST
+@role_required(Role.OPERATOR)
+def launch_restart_view(request: HttpRequest, uid: str) -> HttpResponse:
+    """Ask for a new attempt of a live launch."""
+    launch = get_object_or_404(Launch, uid=uid)
+    try:
+        launch = launch_restart(launch=launch, actor=actor_of(request))
+    except LaunchRefused as refused:
+        return _refusal(request, refused)
+    return _done(launch, f"{launch.definition_slug} is restarting")
+
+
+def _done(launch: Launch, sentence: str) -> HttpResponse:
+    """Answer with a toast, and have everything that shows this launch fetched again."""
+    response = HttpResponse(status=204)
+    changed = {
+        "launch": launch.uid,
+        "definition": launch.definition_slug,
+        "node": launch.node_name,
+        "state": launch.state,
+        "html_stale": True,
+    }
+    trigger_client_event(response, "launch-changed", changed)
+    return trigger_client_event(response, "toast", {"message": sentence, "tone": "good"})
+
+
+def _refusal(
+    request: HttpRequest,
+    refused: LaunchRefused,
+    definition: ModelDefinition | None = None,
+    node: Node | None = None,
+) -> HttpResponse:
+    """Answer 409: the sentence beside the button; for short memory a dialog that offers to start anyway."""
+    context = {"refused": refused, "definition": definition, "node": node}
+    if refused.code != "memory_short":
+        return render(request, "models_app/_refusal.html", context, status=409)
+    response = render(request, "models_app/_memory_dialog.html", context, status=409)
+    return reswap(retarget(response, "#dialog-body"), "innerHTML")
+
+
+# Pieces that are fetched again when a launch changes ------------------------------
+
+
+@never_cache
+@require_safe
+def definition_card(request: HttpRequest, slug: str) -> HttpResponse:
+    """One definition as a card for `?node=`, or with `?as=row` as a row of the list of models."""
+    definition = get_object_or_404(ModelDefinition, slug=slug)
+    if request.GET.get("as") == "row":
+        context = {"card": definition_card_of(definition), "nodes": Node.objects.all()}
+        return render(request, "models_app/_definition_row.html", context)
+    node = get_object_or_404(Node, name=request.GET.get("node", ""))
+    context = {"card": definition_card_of(definition, node), "node": node}
+    return render(request, "models_app/_model_card.html", context)
+
+
+@never_cache
+@require_safe
+def launch_row(request: HttpRequest, uid: str) -> HttpResponse:
+    """One launch as a row of the history."""
+    row = get_object_or_404(launches_filtered(), uid=uid)
+    return render(request, "models_app/_launch_row.html", {"launch": row})
+
+
+@never_cache
+@require_safe
+def launch_panel(request: HttpRequest, uid: str) -> HttpResponse:
+    """The state of one launch, and beside it (out of band) its facts and timeline."""
+    context = _launch_context(_launch_or_404(uid)) | {"oob": True}
+    panel = render(request, "models_app/_launch_panel.html", context)
+    panel.write(render(request, "models_app/_launch_side.html", context).content)
+    return panel
+
+
+# Pages --------------------------------------------------------------------------
+
+
+@never_cache
+@require_safe
+def launches(request: HttpRequest) -> HttpResponse:
+    """The history of launches, filtered and in pages."""
+    form = LaunchFilterForm(request.GET)
+    filters = form.filters()
+    context = {
+        "form": form,
+        "page": Paginator(launches_filtered(**filters), PAGE_SIZE).get_page(request.GET.get("page")),
+        "query": urlencode(filters) + "&" if filters else "",
+    }
+    return render(request, "models_app/launches.html", context)
+
+
+@never_cache
+@require_safe
+def launch(request: HttpRequest, uid: str) -> HttpResponse:
+    """One launch: its state, its log, what was run, and how it went."""
+    row = _launch_or_404(uid)
+    context = _launch_context(row)
+    member = context["member"]
+    context |= {
+        "line": docker_run_line(ContainerSpec.from_json(member.spec)) if member and member.spec else "",
+        "kept_log": log_tail(row, KEPT_LOG_LINES) if not row.live else [],
+    }
+    return render(request, "models_app/launch.html", context)
+
+
+def _launch_or_404(uid: str) -> Launch:
+    return get_object_or_404(launches_filtered(), uid=uid)
+
+
+def _launch_context(row: Launch) -> dict[str, Any]:
+    failed = row.state in FAILURE_STATES
+    return {
+        "launch": row,
+        "member": newest_member(row),
+        "progress": launch_progress(row) if row.state in STARTING_STATES else None,
+        "attempts": list(row.attempts.all()),
+        "events": row.events.all()[:EVENTS_SHOWN],
+        "last_log": "\n".join(log_tail(row, FAILURE_LOG_LINES)) if failed else "",
+    }

@@ -1,0 +1,92 @@
+"""How states and times look on pages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from sparkweb.templatetags.sparkweb import UNKNOWN, duration
+
+register = template.Library()
+
+TONES = {
+    **dict.fromkeys(("ready", "online", "done"), "good"),
+    **dict.fromkeys(("requested", "pulling", "starting", "loading", "stopping", "attempt"), "busy"),
+    **dict.fromkeys(("degraded", "parked", "stale", "lost"), "warn"),
+    **dict.fromkeys(("failed", "offline"), "bad"),
+}
+LABELS = {"not_created": "Not started", "pulling": "Pulling image"}
+
+
+@register.filter
+def tone(state: str) -> str:
+    """Return good, busy, warn, bad or nothing: the colour family of a launch's or a node's state."""
+    return TONES.get(state, "")
+
+
+@register.filter
+def state_label(state: str) -> str:
+    """Write a launch's state as a badge shows it."""
+    return LABELS.get(state, state.replace("_", " ").capitalize())
+
+
+@register.filter
+def age(moment: datetime | None) -> SafeString | str:
+    """Write how long ago something was; the page keeps it right. A dash for None."""
+    return _moment(moment, "ago", " ago")
+
+
+@register.filter
+def running_for(moment: datetime | None) -> SafeString | str:
+    """Write how long something has lasted since; the page keeps it right. A dash for None."""
+    return _moment(moment, "span", "")
+
+
+def _moment(moment: datetime | None, kind: str, ending: str) -> SafeString | str:
+    if moment is None:
+        return UNKNOWN
+    local = timezone.localtime(moment)
+    words = duration(max(1, round((timezone.now() - moment).total_seconds())))
+    return format_html(
+        '<time datetime="{}" data-age="{}" title="{}" class="num">{}{}</time>',
+        local.isoformat(timespec="seconds"),
+        kind,
+        local.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        words,
+        ending,
+    )
+
+
+@register.filter
+def lasted(start: datetime | None, end: datetime | None) -> str:
+    """Write the time from `start` to `end`; a dash where one is unknown."""
+    return duration(max(0.0, (end - start).total_seconds())) if start and end else UNKNOWN
+
+
+@register.filter
+def age_seconds(moment: datetime | None) -> str:
+    """Return seconds since a moment as text for a data attribute; empty for None."""
+    return f"{max(0.0, (timezone.now() - moment).total_seconds()):.1f}" if moment else ""
+
+
+@register.filter
+def gigabytes(value: Any) -> str:
+    """Write an estimate in GB as it was given: `45 GB`. A dash for None."""
+    return UNKNOWN if value is None else f"{float(value):g} GB"
+
+
+@register.simple_tag
+def server_time() -> str:
+    """Return the server's clock in seconds since the epoch, for ages on the page."""
+    return f"{timezone.now().timestamp():.3f}"
+
+
+@register.inclusion_tag("_field.html")
+def field(bound: Any, css: str = "") -> dict[str, Any]:
+    """Render one form field with label, hint and what is wrong with it."""
+    return {"field": bound, "css": css, "kind": getattr(bound.field.widget, "input_type", "")}

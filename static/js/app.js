@@ -1,0 +1,12 @@
+// What every page runs.
+import "./ages.js";
+import "./copy.js";
+import "./dialogs.js";
+import "./freshness.js";
+import "./link_state.js";
+import "./redraw.js";
+import "./requests.js";
+import "./toast.js";
+import { start } from "./live.js";
+
+if (document.body.hasAttribute("data-live")) start();

@@ -1,0 +1,60 @@
+// Docker's containers on a node, and what the running models really use.
+import { fromTemplate, keyed, setText } from "./dom.js";
+import { bytes, figure, percent, span } from "./format.js";
+import { serverNow } from "./ages.js";
+
+const TONES = { running: "good", restarting: "warn", paused: "warn", dead: "bad", removing: "warn" };
+const ADVICE = {
+  missing: "Docker was not found on this node. Install it (apt install docker.io), or point the agent's DOCKER_HOST at its socket.",
+  denied: "The agent may not use Docker's socket. Add its user to the docker group (sudo usermod -aG docker USER), then start the agent again.",
+  down: "The Docker engine does not answer. Start it (sudo systemctl start docker); models start again by themselves.",
+};
+
+/** Draw the table, or say why there is none. */
+export function drawContainers(card, report) {
+  const docker = report.agent?.docker ?? {};
+  const broken = docker.status && docker.status !== "ok";
+  const containers = report.containers ?? [];
+  card.querySelector("[data-docker-version]").textContent = docker.version ? `Docker ${docker.version}` : "";
+  const notice = card.querySelector("[data-docker-notice]");
+  notice.hidden = !broken;
+  if (broken) {
+    setText(notice.querySelector("[data-sentence]"), ADVICE[docker.status] ?? docker.message ?? "");
+    setText(notice.querySelector("[data-detail]"), docker.message ?? "");
+  }
+  card.querySelector("[data-no-containers]").hidden = Boolean(broken) || containers.length > 0;
+  card.querySelector("table").hidden = Boolean(broken) || containers.length === 0;
+  setText(card.querySelector("[data-count]"), containers.length ? String(containers.length) : "");
+  keyed(card.querySelector("tbody"), containers, (row) => row.id, () => fromTemplate("container-row"), drawRow);
+}
+
+function drawRow(row, container) {
+  const why = container.why ?? {};
+  setText(row.querySelector("[data-name]"), container.name);
+  row.querySelector("[data-ours]").hidden = !container.ours;
+  setText(row.querySelector("[data-image]"), container.image);
+  row.querySelector("[data-image]").title = container.image;
+  const state = row.querySelector("[data-state]");
+  setText(state, container.state);
+  state.dataset.tone = TONES[container.state] ?? "";
+  state.title = container.status ?? "";
+  setText(row.querySelector("[data-ports]"), (container.ports ?? []).join(", ") || "–");
+  const running = container.state === "running" && container.started_at;
+  setText(row.querySelector("[data-uptime]"), running ? span(serverNow() / 1000 - container.started_at) : "–");
+  const stopped = container.state !== "running";
+  figure(row.querySelector("[data-cpu]"), container.cpu_percent, percent, stopped ? null : why.cpu_percent, "Docker");
+  figure(row.querySelector("[data-memory]"), container.memory_bytes, bytes, stopped ? null : why.memory_bytes, "Docker");
+}
+
+/** Memory of each of our members: its container's, plus what its processes hold on GPUs with memory of their own. */
+export function drawMemberMemory(section, report) {
+  const held = new Map();
+  for (const process of (report.gpus ?? []).flatMap((gpu) => gpu.processes ?? [])) {
+    if (process.container_id) held.set(process.container_id, (held.get(process.container_id) ?? 0) + (process.memory_bytes ?? 0));
+  }
+  for (const container of report.containers ?? []) {
+    if (!container.member || container.memory_bytes === null) continue;
+    const element = section.querySelector(`[data-member-memory="${CSS.escape(container.member)}"]`);
+    if (element) figure(element, container.memory_bytes + (held.get(container.id) ?? 0), bytes);
+  }
+}

@@ -1,0 +1,225 @@
+"""Screenshots of every page, with made-up data, for people to look at.
+
+    .venv/bin/python -m tests.support.screens FOLDER [NAME …]
+
+Starts a server of its own on a scratch database; figures come from a socket
+that plays tests/support/frames.py. Each picture is taken at 1440 and 390 px,
+light and dark. NAMEs choose pages.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+
+import django
+
+django.setup()
+
+from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.management import call_command
+from django.test.testcases import LiveServerThread
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, WebSocketRoute, sync_playwright
+
+from models_app.models import Launch, ModelDefinition
+from sparkweb.accounts.models import Role
+from tests.e2e.browser import CHROMIUM, FLAGS, StaticHandler
+from tests.factories import UserFactory
+from tests.support import frames
+from tests.support.page_data import seed
+
+SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
+LOG = [
+    "2026-11-23T18:00:01.123Z INFO 11-23 18:00:01 [__init__.py:216] Automatically detected platform cuda.",
+    "2026-11-23T18:00:04.881Z INFO 11-23 18:00:04 [api_server.py:1839] vLLM API server version 0.11.0",
+    "2026-11-23T18:00:05.002Z WARNING 11-23 18:00:05 [config.py:411] swap_space is no longer used",
+    "2026-11-23T18:00:22.470Z INFO 11-23 18:00:22 [default_loader.py:268] Loading weights took 16.83 seconds",
+    "2026-11-23T18:00:31.914Z INFO 11-23 18:00:31 [gpu_worker.py:298] Available KV cache memory: 21.14 GiB",
+    "2026-11-23T18:00:44.100Z INFO 11-23 18:00:44 [launcher.py:42] Route: /v1/chat/completions, Methods: POST",
+    "2026-11-23T18:00:44.318Z INFO:     Application startup complete.",
+]
+
+
+class FakeSocket:
+    """Plays one node's frames to a page, one a second."""
+
+    def __init__(self, page: Page, kind: str, nodes: dict[str, str]) -> None:
+        self.kind, self.nodes, self.routes = kind, nodes, []
+        page.route_web_socket("**/ws/live/", self.opened)
+
+    def opened(self, route: WebSocketRoute) -> None:
+        self.routes.append(route)
+        route.on_message(lambda text: self.answer(route, json.loads(text)))
+        now = time.time()
+        listed = [{"name": name, "label": name, "status": "online"} for name in self.nodes]
+        self.tell(route, {"type": "hello", "server_time": now, "session": "s", "nodes": listed})
+        member = Launch.objects.filter(state="ready").first()
+        uid = member.attempts.first().members.first().uid if member else None
+        for name, kind in self.nodes.items():
+            self.tell(route, frames.history(name, kind, now - 1))
+            made = frames.report(kind, member=uid, now=now)
+            self.tell(route, frames.snapshot(name, made, received_at=now))
+
+    def answer(self, route: WebSocketRoute, message: dict[str, Any]) -> None:
+        if message["type"] == "log_open":
+            many = [line for _ in range(12) for line in LOG]
+            self.tell(route, {"type": "log", "member": message["member"], "offset": "1-0", "lines": many})
+            self.tell(route, {"type": "log_gap", "member": message["member"], "skipped": 1204})
+            self.tell(route, {"type": "log", "member": message["member"], "offset": "2-0", "lines": LOG})
+
+    @staticmethod
+    def tell(route: WebSocketRoute, frame: dict[str, Any]) -> None:
+        route.send(json.dumps(frame))
+
+
+def hover_chart(page: Page) -> None:
+    page.locator(".tile .chart").nth(1).hover(position={"x": 120, "y": 30})
+
+
+def open_memory_dialog(page: Page) -> None:
+    page.evaluate("""() => { document.querySelector('#dialog-body').innerHTML = ''; }""")
+    page.locator("details.idle-models").first.evaluate("d => d.open = true")
+    page.locator(".btn-start:not([disabled])").last.click()
+    page.locator("dialog[open]").wait_for()
+
+
+def press_stop(page: Page) -> None:
+    page.get_by_role("button", name="Stop").first.click()
+    page.locator("dialog[open]").wait_for()
+
+
+def open_account(page: Page) -> None:
+    page.locator("[popovertarget=account]:visible").click()
+
+
+def search_log(page: Page) -> None:
+    page.locator("[data-log-search]").fill("weights")
+
+
+def fill_import(page: Page) -> None:
+    page.locator("#id_text").fill("models:\n  broken:\n    engine: vlm\n    port: 99999\n")
+    page.get_by_role("button", name="Check").click()
+    page.locator(".problems, #import-result .list-group").wait_for()
+
+
+def check_import(page: Page) -> None:
+    text = "models:\n  phi-4:\n    name: Phi 4\n    engine: vllm\n    port: 8300\n    model_id: microsoft/phi-4\n"
+    page.locator("#id_text").fill(text)
+    page.get_by_role("button", name="Check").click()
+    page.locator("#import-result .btn-primary").wait_for()
+
+
+Act = Callable[[Page], None] | None
+
+
+def pages() -> dict[str, tuple[str, str, Act]]:
+    """Return address, kind of machine, and what to do before the picture, by name."""
+
+    def of(state: str) -> str:
+        return Launch.objects.filter(state=state).first().get_absolute_url()
+
+    slug = ModelDefinition.objects.get(slug="qwen3-coder-30b-awq").get_absolute_url()
+    return {
+        "dashboard": ("/", "gb10", None),
+        "dashboard-hover": ("/", "gb10", hover_chart),
+        "dashboard-two": ("/", "two", None),
+        "dashboard-none": ("/", "none", None),
+        "dashboard-nodocker": ("/", "nodocker", None),
+        "dashboard-stop": ("/", "gb10", press_stop),
+        "dashboard-memory": ("/", "gb10", open_memory_dialog),
+        "account": ("/", "gb10", open_account),
+        "nodes": ("/nodes/", "gb10", None),
+        "node": ("/nodes/spark-1/", "gb10", None),
+        "node-new": ("/node-new/", "gb10", None),
+        "models": ("/models/", "gb10", None),
+        "model": (slug, "gb10", None),
+        "model-new": ("/models/new/", "gb10", None),
+        "model-edit": (f"{slug}edit/", "gb10", None),
+        "import": ("/models/import/", "gb10", check_import),
+        "import-refused": ("/models/import/", "gb10", fill_import),
+        "launches": ("/launches/", "gb10", None),
+        "launches-nothing": ("/launches/?text=zzz", "gb10", None),
+        "launch-ready": (of("ready"), "gb10", search_log),
+        "launch-loading": (of("loading"), "gb10", None),
+        "launch-pulling": (of("pulling"), "gb10", None),
+        "launch-failed": (of("failed"), "gb10", None),
+        "launch-parked": (of("parked"), "gb10", None),
+        "audit": ("/audit/", "gb10", None),
+        "api-keys": ("/account/keys/", "gb10", None),
+        "password": ("/account/password/", "gb10", None),
+        "not-found": ("/nowhere/", "gb10", None),
+    }
+
+
+def take(browser: Browser, base: str, cookie: str | None, folder: Path, name: str, url: str, kind: str, act: Act) -> None:
+    for size, (width, height) in SIZES.items():
+        for theme in ("light", "dark"):
+            context = browser.new_context(
+                viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
+            )
+            if cookie:
+                context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": base}])
+            page = context.new_page()
+            page.on("console", lambda said: said.type in ("error", "warning") and print(f"  {name}: {said.text}"))
+            page.on("pageerror", lambda error: print(f"  {name}: {error}"))
+            FakeSocket(page, kind, {"spark-1": kind})
+            page.goto(base + url, wait_until="networkidle")
+            page.wait_for_timeout(700)
+            if act:
+                act(page)
+                page.wait_for_timeout(400)
+            wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            if wide > 0:
+                print(f"  {name} {size}: {wide} px too wide")
+            page.screenshot(path=folder / f"{name}-{size}-{theme}.png", full_page=act is None)
+            context.close()
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    only = sys.argv[2:]
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    settings.DATABASES["default"]["NAME"] = str(settings.DATA_DIR / "screens.sqlite3")
+    call_command("migrate", verbosity=0)
+    admin = UserFactory(username="admin", role=Role.ADMIN)
+    server = LiveServerThread("127.0.0.1", StaticHandler, port=0)
+    server.daemon = True
+    server.start()
+    server.is_ready.wait()
+    base = f"http://127.0.0.1:{server.port}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        empty = {"login": "/login/", "empty-dashboard": "/", "empty-models": "/models/", "empty-launches": "/launches/"}
+        cookie = session_of(admin)
+        for name, url in empty.items():
+            if not only or name in only:
+                take(browser, base, None if name == "login" else cookie, folder, name, url, "gb10", None)
+        seed(timezone.now(), admin)
+        for name, (url, kind, act) in pages().items():
+            if not only or name in only:
+                take(browser, base, cookie, folder, name, url, kind, act)
+        browser.close()
+    server.terminate()
+
+
+def session_of(user: Any) -> str:
+    session = SessionStore()
+    session["_auth_user_id"] = str(user.pk)
+    session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
+    session["_auth_user_hash"] = user.get_session_auth_hash()
+    session.create()
+    return str(session.session_key)
+
+
+if __name__ == "__main__":
+    main()
