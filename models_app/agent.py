@@ -14,10 +14,10 @@ import structlog
 from celery import shared_task
 
 from metrics_app.agent import container_figures, gpu_memory_held
-from models_app.engines.spec import ContainerSpec, SpecInvalid
+from models_app.engines.spec import ContainerSpec, ProbeSpec, SpecInvalid
 from models_app.node.facts import FactJournal, Facts
 from models_app.node.followers import Followers, LogStreams
-from models_app.node.identity import INSTALLATION
+from models_app.node.identity import INSTALLATION, Identity
 from models_app.node.observer import Observer
 from models_app.node.probes import Prober
 from models_app.node.starts import StartJob, Starts
@@ -89,7 +89,7 @@ class NodeModels:
         try:
             spec = ContainerSpec.from_json(data)
         except SpecInvalid as error:
-            log.error("start dropped: spec invalid", reason=str(error))
+            self._invalid_refuse(data, str(error))
             return
         if (spec.installation, spec.node) != (self.installation, self.node_name):
             log.error("start dropped: it is for another node", node=spec.node, installation=spec.installation)
@@ -106,6 +106,15 @@ class NodeModels:
             log.info("stop dropped: a newer generation was seen", member=member)
         else:
             self._stops.run(launch, member, generation, timeout_seconds)
+
+    def _invalid_refuse(self, data: Any, reason: str) -> None:
+        """Tell control, if it can be made out whom the spec was for: it may be of another version."""
+        log.error("start dropped: the spec cannot be read", reason=reason)
+        fields = data if isinstance(data, dict) else {}
+        launch, member, generation = (fields.get(name) for name in ("launch", "member", "generation"))
+        if isinstance(launch, str) and isinstance(member, str) and isinstance(generation, int):
+            identity = Identity(launch, member, generation, "", ProbeSpec("none", 0))
+            self._facts.refused(identity, "create_failed", reason)
 
     # ---- the report ----
 

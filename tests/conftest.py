@@ -14,6 +14,7 @@ from tests.factories import NodeFactory, UserFactory
 
 if importlib.util.find_spec("tests.support.redis"):
     from tests.support.redis import *  # noqa: F403
+from tests.support.docker_fixtures import *  # noqa: F403
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from dataclasses import dataclass
 
 TAIL_LIMIT_BYTES = 64 * 1024
+ESCAPED_LIMIT_BYTES = 192 * 1024
 REASON_LIMIT = 500
 
 # Colours and cursor moves, then every control character but tab.
@@ -84,13 +86,18 @@ def _stopped_reason(exit_code: int, stop: StopNote) -> str:
 
 
 def tail_text(lines: list[str]) -> str:
-    """The last lines as one text of at most 64 kB of UTF-8, cleaned, whole lines only."""
+    """The last lines as one text of at most 64 kB of UTF-8, cleaned, whole lines only.
+
+    Also bounded is its size in a fact on its way, where quotes and backslashes are
+    escaped twice.
+    """
     kept: list[str] = []
-    size = 0
+    size = escaped = 0
     for line in reversed(lines):
         clean = line_clean(line)
         size += len(clean.encode()) + 1
-        if size > TAIL_LIMIT_BYTES:
+        escaped += len(json.dumps(json.dumps(clean, ensure_ascii=False), ensure_ascii=False).encode())
+        if size > TAIL_LIMIT_BYTES or escaped > ESCAPED_LIMIT_BYTES:
             break
         kept.append(clean)
     return "\n".join(reversed(kept))

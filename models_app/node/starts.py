@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from sparkweb.adapters.docker_errors import (
     PullCancelled,
 )
 from sparkweb.adapters.docker_pull import PullProgress
-from sparkweb.adapters.docker_types import ContainerOrder, ListedContainer
+from sparkweb.adapters.docker_types import ContainerOrder, Inspection, ListedContainer
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,8 @@ log = structlog.get_logger(__name__)
 # start which arrives late finds out. Bounded; control's generations say the same.
 STOPPED_REMEMBERED = 1000
 FINISH_SECONDS = 60
+NAMESAKE_LOOKS = 25
+NAMESAKE_SECONDS = 0.2
 
 
 class StartAbandoned(Exception):
@@ -174,12 +177,35 @@ class Starts:
         try:
             container_id = self._engine.create(order)
         except NameTaken:
-            found = self.find(spec.member)
-            if found is None:
-                raise
-            self._resume(job, spec, found)
+            self._resume(job, spec, self._find_namesake(job, spec))
             return
         self._start(job, container_id, order, adopted=False)
+
+    def _find_namesake(self, job: StartJob, spec: ContainerSpec) -> ListedContainer:
+        """The container that has the name already, if it is the member's own. Raises NameTaken if not.
+
+        Docker reserves a name before it lists the container: another agent of this
+        node, about to end, may be creating it right now.
+        """
+        for _ in range(NAMESAKE_LOOKS):
+            found = self.find(spec.member)
+            if found is not None:
+                return found
+            self._checkpoint(job)
+            with contextlib.suppress(ContainerMissing):
+                self._refuse_stranger(spec, self._engine.inspect(spec.name))
+            job.cancelled.wait(NAMESAKE_SECONDS)
+        raise NameTaken(
+            f"The name {spec.name} is reserved in Docker, but no container has it. Restart Docker."
+        )
+
+    def _refuse_stranger(self, spec: ContainerSpec, other: Inspection) -> None:
+        identity = identity_of_labels(other.labels, self._installation, self._node_name)
+        if identity is None or identity.member != spec.member:
+            raise NameTaken(
+                f"The name {spec.name} belongs to another container ({other.id[:12]}, {other.state}), which "
+                "is not this launch's. Remove or rename that container."
+            )
 
     def _resume(self, job: StartJob, spec: ContainerSpec, found: ListedContainer) -> None:
         """Our container exists: it runs, has ended, or was left created by an agent that was killed."""

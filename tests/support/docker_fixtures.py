@@ -22,6 +22,8 @@ import pytest
 from tests.support.dockerd import Dockerd, DockerdUnavailable
 from tests.support.images import images_build
 
+__all__ = ["docker_client", "docker_host", "free_port", "installation", "own_dockerd"]
+
 
 @pytest.fixture(scope="session")
 def docker_host() -> str:
