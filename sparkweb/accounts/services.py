@@ -90,7 +90,7 @@ def user_save(*, user: User, actor: Actor, password: str | None = None) -> User:
             raise ValidationError({"password": error.messages}) from None
         user.set_password(password)
         user.must_change_password = actor.user is None or actor.user.pk != user.pk
-    elif before is None:
+    elif before is None and not user.password:
         user.set_unusable_password()
     user.full_clean(exclude=["password"])
     user.save()

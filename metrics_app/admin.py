@@ -1,0 +1,72 @@
+"""Nodes in the admin panel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from unfold.decorators import display
+
+from metrics_app.models import Node
+from metrics_app.services import node_create, node_delete, node_update
+from sparkweb.admin_base import ServiceAdmin, admin_actor
+from sparkweb.management.commands.create_node import node_instructions
+
+SEEN = [
+    "status",
+    "status_changed_at",
+    "last_seen_at",
+    "agent_version",
+    "unified_memory",
+    "capabilities",
+    "created_at",
+]
+
+
+@admin.register(Node)
+class NodeAdmin(ServiceAdmin):
+    list_display = [
+        "name",
+        "label",
+        "status_shown",
+        "role",
+        "lan_address",
+        "fabric_address",
+        "agent_version",
+        "last_seen_at",
+    ]
+    list_filter = ["status", "unified_memory"]
+    search_fields = ["name", "label", "role", "lan_address", "fabric_address"]
+    date_hierarchy = "created_at"
+
+    @display(
+        description="Status",
+        label={"online": "success", "stale": "warning", "offline": "danger", "never": "info"},
+    )
+    def status_shown(self, node: Node) -> str:
+        return node.status
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Node | None = None) -> list[str]:
+        return [*SEEN, "name"] if obj else SEEN
+
+    def get_fields(self, request: HttpRequest, obj: Node | None = None) -> list[str]:
+        written = ["name", "label", "role", "lan_address", "fabric_address", "fabric_interface", "labels"]
+        return [*written, *SEEN] if obj else written
+
+    def save_model(self, request: HttpRequest, obj: Node, form: Any, change: bool) -> None:
+        if change:
+            node_update(node=obj, actor=admin_actor(request))
+            return
+        node, private_key = node_create(actor=admin_actor(request), **form.cleaned_data)
+        obj.pk = node.pk
+        request._private_key = private_key  # type: ignore[attr-defined]
+
+    def response_add(
+        self, request: HttpRequest, obj: Node, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        lines = node_instructions(obj.name, request._private_key)  # type: ignore[attr-defined]
+        return self.secret_once(request, obj, f"The node {obj.name}", lines)
+
+    def delete_model(self, request: HttpRequest, obj: Node) -> None:
+        node_delete(node=obj, actor=admin_actor(request))
