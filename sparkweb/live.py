@@ -8,7 +8,6 @@ for its return, older ones are forgotten, and no caller ever waits.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -35,7 +34,6 @@ class _Publisher:
         self._wake: asyncio.Event | None = None
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
-        self._pid = 0
         self._down = False
 
     def publish(self, key: str, text: str) -> None:
@@ -52,7 +50,7 @@ class _Publisher:
         with self._lock:
             thread, self._thread = self._thread, None
             self._waiting.clear()
-            if thread is None or self._pid != os.getpid() or not thread.is_alive():
+            if thread is None or not thread.is_alive():
                 return
             assert self._loop and self._wake and self._stop
             self._loop.call_soon_threadsafe(self._stop.set)
@@ -60,10 +58,9 @@ class _Publisher:
         thread.join(2 * SEND_SECONDS)
 
     def _thread_ensure(self) -> None:
-        if self._thread is not None and self._pid == os.getpid() and self._thread.is_alive():
+        if self._thread is not None and self._thread.is_alive():
             return
         ready = threading.Event()
-        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="live", daemon=True)
         self._thread.start()
         ready.wait()

@@ -307,7 +307,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_PERMISSIONS": ["sparkweb.accounts.permissions.RolePermission"],
-    "ENUM_NAME_OVERRIDES": {},
+    "ENUM_NAME_OVERRIDES": {
+        "NodeStatusEnum": "metrics_app.models.NodeStatus",
+        "CompatStatusEnum": "models_app.serializers.COMPAT_STATUSES",
+    },
 }
 
 # What SparkWeb itself is told --------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 from celery import Celery
 from celery.apps.worker import Worker
 
-from sparkweb.celery_settings import celery_settings
+from sparkweb.celery_common import celery_settings
 from sparkweb.node_link.acl import agent_transport_options, queue_name
 from sparkweb.streams import Streams
 
