@@ -99,6 +99,8 @@ def refusal(status_code: int, said: str, image: str = "") -> DockerTrouble:
     """
     if "No such image" in said or (status_code == 404 and "manifest unknown" in said):
         return ImageMissing(f"Image {image or said} is not on this node ({said}).")
+    if "invalid reference format" in said:
+        return ImageMissing(f"{image!r} is no image name ({said}).")
     if status_code == 404:
         return ContainerMissing(said)
     if "is already in use by container" in said:
