@@ -1,8 +1,8 @@
 """`manage.py up`: everything SparkWeb needs on one machine, as children of one small process.
 
     redis ─ private, unless REDIS_URL is given; first to start, last to stop
-    prepare ─ once: database, first user, this node's key
-    web, control, agent ─ restarted with backoff when they end
+    prepare ─ runs to its end: database, first user, this node's key
+    web and agent, then control ─ restarted with backoff when they end
 
 Ctrl-C or SIGTERM stops all within 5 s, a second one at once; when this process
 is killed the kernel kills the children. No Django here.
@@ -13,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ from sparkweb.process_output import Terminal
 
 REDIS_SECONDS = 60
 LEFTOVER_SECONDS = 3
+WEB_FIRST_SECONDS = 20
 WEB_SECONDS = 60
 PROBE_SECONDS = 0.5
 # What only the central processes may know: the agent opens no database and signs no session.
@@ -49,7 +51,12 @@ class CannotStart(RuntimeError):
 
 @dataclass(frozen=True)
 class House:
-    """What `up` runs: the commands of its processes, and where they live."""
+    """What `up` runs: the commands of its processes, and where they live.
+
+    `prepared_for` tells what `prepare` would work on. While that is what it was
+    when prepare last ended well, web need not wait for it: it runs once web is
+    there. None: web always waits.
+    """
 
     data_dir: Path
     host: str
@@ -57,6 +64,7 @@ class House:
     redis_url: str | None
     prepare: list[str]
     services: dict[str, list[str]]
+    prepared_for: Callable[[], str | None] = lambda: None
 
     @property
     def web_url(self) -> str:
@@ -84,8 +92,24 @@ def _house_from_environment() -> House:
         port=config.PORT,
         redis_url=config.REDIS_URL if os.environ.get("REDIS_URL") else None,
         prepare=[*manage, "prepare"],
-        services={name: [*manage, name] for name in ("web", "control", "agent")},
+        services={name: [*manage, name] for name in ("web", "agent", "control")},
+        prepared_for=lambda: _prepared_for(config.BASE_DIR, config.DATA_DIR, config.NODE_KEY_FILE),
     )
+
+
+def _prepared_for(code: Path, data_dir: Path, key_file: Path) -> str | None:
+    """A hash of the database's address and of all migrations; None where a first start is due."""
+    url = os.environ.get("DATABASE_URL", "")
+    database = Path(url.removeprefix("sqlite:///") or data_dir / "db.sqlite3")
+    if not key_file.exists() or not (url.startswith("postgres") or database.exists()):
+        return None
+    digest = hashlib.sha256(f"{url} {key_file}".encode())
+    migrations = [*code.glob("*/migrations/*.py"), *code.glob("*/*/migrations/*.py")]
+    # requirements.txt stands for the migrations of packages.
+    for path in sorted([*migrations, code / "requirements.txt"]):
+        if "node_modules" not in path.parts:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def run(house: House, environment: Mapping[str, str], terminal: Terminal) -> int:
@@ -105,10 +129,14 @@ def run(house: House, environment: Mapping[str, str], terminal: Terminal) -> int
             _port_check(group, house)
             shared = _environment(house, environment)
             _redis_start(group, house, shared)
-            _prepare(group, house, shared)
+            early = _is_prepared(house)
+            if not early:
+                _prepare(group, house, shared)
             if not group.stop_requests:
                 _services_start(group, house, shared)
-                group.wait(lambda: False)
+            if early and not group.stop_requests:
+                _prepare_late(group, house, shared)
+            group.wait(lambda: False)
             group.say("stopping")
         except CannotStart as error:
             if not group.stop_requests:
@@ -219,20 +247,49 @@ def _shared_redis_check(group: ChildGroup, url: str) -> None:
         group.say(f"Redis at {where_text} (REDIS_URL) does not answer yet: {error}; trying on")
 
 
+def _is_prepared(house: House) -> bool:
+    mark = house.prepared_for()
+    try:
+        return mark is not None and (house.data_dir / "run" / "prepared").read_text() == mark
+    except OSError:
+        return False
+
+
 def _prepare(group: ChildGroup, house: House, environment: dict[str, str]) -> None:
     """Bring the database up to date and make the first user. Its output is shown once and kept nowhere."""
+    marked = house.data_dir / "run" / "prepared"
+    marked.unlink(missing_ok=True)
     spec = ProcessSpec("prepare", house.prepare, environment, keep=False, logged=False)
     status = group.run(spec)
     if status:
         raise CannotStart(f"preparing the database failed (exit status {status}); the lines above say why.")
+    if status == 0 and (mark := house.prepared_for()):
+        marked.write_text(mark)
+
+
+def _prepare_late(group: ChildGroup, house: House, environment: dict[str, str]) -> None:
+    """Prepare what should be there already, as when a backup was put back; processes serve meanwhile."""
+    try:
+        _prepare(group, house, environment)
+    except CannotStart as error:
+        group.say(str(error))
 
 
 def _services_start(group: ChildGroup, house: House, environment: dict[str, str]) -> None:
+    """Start web and agent, and the others once web answers: two cores load one Django sooner than two."""
     running = {name: value for name, value in environment.items() if name != "SPARKWEB_ADMIN_PASSWORD"}
     plain = {name: value for name, value in environment.items() if name not in CENTRAL_SECRETS}
-    for name, command in house.services.items():
-        group.start(ProcessSpec(name, command, plain if name == "agent" else running))
+    specs = {
+        name: ProcessSpec(name, command, plain if name == "agent" else running)
+        for name, command in house.services.items()
+    }
     started = time.monotonic()
+    web = group.start(specs["web"])
+    if "agent" in specs:
+        group.start(specs["agent"])
+    group.wait(lambda: web_answers(house) or web.returncode is not None, WEB_FIRST_SECONDS)
+    for name in specs.keys() - {"web", "agent"}:
+        group.start(specs[name])
     if group.wait(lambda: web_answers(house), WEB_SECONDS):
         seconds = time.monotonic() - started
         group.say(f"SparkWeb is ready at {house.web_url} (web took {seconds:.1f} s). Ctrl-C stops it.")

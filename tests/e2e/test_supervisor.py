@@ -52,6 +52,7 @@ class Up:
         self.host = "127.0.0.1"
         self.redis_url: str | None = None
         self.prepare = NO_OP
+        self.prepared_for: str | None = None
         self.services = {"web": WEB.format(port=self.port)}
         self.environment: dict[str, str] = {}
         self.output = folder / "terminal.txt"
@@ -65,6 +66,7 @@ class Up:
             "port": self.port,
             "redis_url": self.redis_url,
             "prepare": [*python, self.prepare],
+            "prepared_for": self.prepared_for,
             "services": {name: [*python, code] for name, code in self.services.items()},
         }
         config = self.folder / "house.json"
@@ -92,7 +94,8 @@ class Up:
         return self.text()
 
     def log(self, name: str) -> str:
-        return (self.data / "logs" / f"{name}.log").read_text()
+        path = self.data / "logs" / f"{name}.log"
+        return path.read_text() if path.exists() else ""
 
     def children(self) -> list[psutil.Process]:
         assert self.process
@@ -305,6 +308,47 @@ def test_failed_preparation_is_shown_and_nothing_else_starts(up: Up) -> None:
     assert "preparing the database failed (exit status 1)" in up.text()
     assert not (up.data / "logs" / "agent.log").exists()
     assert not any("secret" in log.read_text() for log in (up.data / "logs").iterdir())
+
+
+WAIT_FOR_WEB = """
+import time, urllib.request
+for _ in range(500):
+    try:
+        urllib.request.urlopen("http://127.0.0.1:{port}/health"); break
+    except OSError:
+        time.sleep(0.01)
+else:
+    raise SystemExit("web did not start before prepare had ended")
+print("prepare came late")
+"""
+
+
+def test_web_waits_for_prepare_only_when_there_is_something_new(up: Up) -> None:
+    up.prepared_for = "release 1"
+    up.start().ready()
+    up.signal()
+    up.ends()
+    up.prepare = WAIT_FOR_WEB.format(port=up.port)
+    up.start().ready()
+    up.says("prepare came late")
+    up.signal()
+    up.ends()
+    up.prepared_for, up.prepare = "release 2", "import sys; sys.exit('a migration failed')"
+    assert up.start().ends(20) == 1
+    assert "a migration failed" in up.text()
+    up.prepared_for = "release 1"
+    assert up.start().ends(20) == 1, "a failed prepare is repeated first"
+
+
+def test_late_prepare_that_fails_is_said_and_web_stays(up: Up) -> None:
+    up.prepared_for = "release 1"
+    up.start().ready()
+    up.signal()
+    up.ends()
+    up.prepare = "import sys; sys.exit('the backup is older')"
+    up.start().ready()
+    up.says("preparing the database failed (exit status 1)")
+    assert up.child("http.server").is_running()
 
 
 def test_missing_redis_says_what_to_install(up: Up, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """`up` with services of the test's choice: `python -m tests.support.fake_house CONFIG.json`.
 
 The supervisor and its Redis are the real ones; what they run is given:
-{"data_dir": …, "port": …, "host": …, "redis_url": null, "prepare": [argv], "services": {name: [argv]}}
+{"data_dir": …, "port": …, "host": …, "redis_url": null, "prepare": [argv], "prepared_for": null,
+ "services": {name: [argv]}}
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if __name__ == "__main__":
         redis_url=told["redis_url"],
         prepare=told["prepare"],
         services=told["services"],
+        prepared_for=lambda: told["prepared_for"],
     )
     try:
         sys.exit(run(house, os.environ, Terminal()))
