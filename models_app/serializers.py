@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from metrics_app.models import Node
 from models_app.models import Launch, LaunchAttempt, LaunchEvent, LaunchMember, ModelDefinition
 from models_app.selectors import DefinitionCard, compat_status
+
+COMPAT_STATUSES = ["running", "starting", "stopped", "not_created"]
 
 
 class DefinitionSerializer(serializers.ModelSerializer[ModelDefinition]):
@@ -150,9 +153,7 @@ class CompatModelSerializer(serializers.Serializer[DefinitionCard]):
     name = serializers.CharField(source="definition.name")
     engine = serializers.CharField(source="definition.engine")
     port = serializers.IntegerField(source="definition.port")
-    status = serializers.ChoiceField(
-        choices=["running", "stopped", "starting", "not_created"], source="compat_status"
-    )
+    status = serializers.ChoiceField(choices=COMPAT_STATUSES, source="compat_status")
     state = serializers.CharField()
     container_name = serializers.SerializerMethodField()
     memory_mb = serializers.SerializerMethodField()
@@ -171,10 +172,11 @@ class CompatModelSerializer(serializers.Serializer[DefinitionCard]):
     def get_memory_mb(self, card: DefinitionCard) -> float | None:
         return None if card.actual_memory_bytes is None else round(card.actual_memory_bytes / 2**20, 1)
 
-    def get_startup_progress(self, card: DefinitionCard) -> StartupProgressSerializer | None:
+    @extend_schema_field(StartupProgressSerializer(allow_null=True))
+    def get_startup_progress(self, card: DefinitionCard) -> dict[str, Any] | None:
         if card.progress is None:
             return None
-        return {  # type: ignore[return-value]
+        return {
             "elapsed_seconds": card.progress.elapsed_seconds,
             "timeout_seconds": card.progress.timeout_seconds,
             "progress_percent": card.progress.percent,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,10 +10,8 @@ from django.test import Client
 
 from sparkweb.accounts.models import Role, User
 from tests.factories import NodeFactory, UserFactory
-
-if importlib.util.find_spec("tests.support.redis"):
-    from tests.support.redis import *  # noqa: F403
 from tests.support.docker_fixtures import *  # noqa: F403
+from tests.support.redis import *  # noqa: F403
 
 
 @pytest.fixture(autouse=True)

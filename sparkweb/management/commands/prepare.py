@@ -9,6 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
 from metrics_app.models import Node
 from metrics_app.services import node_create
@@ -22,13 +24,20 @@ ACTOR = Actor(None, "prepare", "command")
 
 class Command(BaseCommand):
     help = "Bring the database up to date, and make the first user and this machine's node. Safe to repeat."
+    requires_system_checks = []  # web runs them; this stands before every start
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        call_command("migrate", verbosity=0, interactive=False)
+        if _migrations_wait():
+            call_command("migrate", verbosity=0, interactive=False)
         once = admin_ensure(password=settings.ADMIN_PASSWORD, actor=ACTOR)
         if once:
             self.stdout.write(f"First user: {ADMIN_NAME}\nOne-time password: {once}\nIt is shown only now.")
         node_ensure(config.NODE_NAME, config.NODE_KEY_FILE)
+
+
+def _migrations_wait() -> bool:
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 def node_ensure(name: str, key_file: Path) -> None:
