@@ -18,6 +18,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -81,9 +82,11 @@ class Intake(threading.Thread):
         connections.close_all()
 
     def stop(self, timeout_seconds: float = 3.0) -> None:
-        """End after the current round and wait for the thread."""
+        """End with the current round and wait for the thread."""
         self._stopped.set()
         if self.is_alive():
+            with suppress(StreamsDown):
+                self._streams.append(NODES_STREAM, {})  # ends the read that waits
             self.join(timeout_seconds)
 
     def step(self, block_seconds: float) -> None:
