@@ -52,8 +52,8 @@ def _once(path: Path, make: str) -> str:
 
 
 def secret_key_read(data_dir: Path) -> str:
-    """Return the key that signs sessions, made at the first start (256 bits)."""
-    return _once(data_dir_prepare(data_dir) / "secret_key", secrets.token_urlsafe(32))
+    """Return the key that signs sessions, made at the first start (384 bits)."""
+    return _once(data_dir_prepare(data_dir) / "secret_key", secrets.token_urlsafe(48))
 
 
 def installation_read(data_dir: Path) -> str:
