@@ -6,13 +6,13 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
-from models_app.exceptions import CatalogueInvalid, LaunchRefused
+from sparkweb.refusal import Refused
 from sparkweb.streams import StreamsDown
 
 log = structlog.get_logger(__name__)
@@ -40,19 +40,14 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
 
 
 def _own(error: Exception) -> Response | None:
-    if isinstance(error, LaunchRefused):
-        return Response({"error": error.message, "code": error.code, **error.data}, status=409)
-    if isinstance(error, CatalogueInvalid):
-        body = {"error": error.problems[0], "code": "catalogue_invalid", "problems": error.problems}
-        return Response(body, status=400)
+    if isinstance(error, Refused):
+        return Response({"error": error.message, "code": error.code, **error.data}, status=error.status)
     if isinstance(error, (OperationalError, InterfaceError)):
         log.warning("database does not answer", error=str(error))
         return _away("The database does not answer; try again in a moment.", "database_unavailable")
     if isinstance(error, StreamsDown):
         log.warning("Redis does not answer", error=str(error))
         return _away("Redis does not answer; SparkWeb tries again by itself.", "redis_unavailable")
-    if isinstance(error, DatabaseError):
-        return None
     return None
 
 
