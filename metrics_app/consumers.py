@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import structlog
 
-from metrics_app.hub import CODE_ACCESS_ENDED, Hub, Socket
+from metrics_app.hub import CODE_ACCESS_ENDED, Hub, Socket, tasks_end
 from metrics_app.log_following import log_follow
 from metrics_app.socket_access import access_of
 from metrics_app.socket_picture import snapshot_frame
@@ -70,13 +70,10 @@ class Conversation:
             asyncio.create_task(self.socket.ended.wait()),
         ]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        everything = [*tasks, *self.logs.values()]
-        for task in everything:
-            task.cancel()
-        for outcome in await asyncio.gather(*everything, return_exceptions=True):
+        for error in await tasks_end([*tasks, *self.logs.values()]):
             # OSError: uvicorn's ClientDisconnected, for the browser may go at any time.
-            if isinstance(outcome, Exception) and not isinstance(outcome, OSError):
-                log.error("socket failed", user=self.socket.access.username, exc_info=outcome)
+            if not isinstance(error, OSError):
+                log.error("socket failed", user=self.socket.access.username, exc_info=error)
                 self.socket.close(1011)
 
     async def _speak(self) -> None:

@@ -39,8 +39,10 @@ REJOIN_EVERY_TICKS = 5
 ACCESS_EVERY_TICKS = 2
 PING_EVERY_TICKS = 10
 PENDING_KEYS = 256
+END_SECONDS = 0.5
 CODE_ACCESS_ENDED = 4401
 CODE_SLOW = 4408
+_LATE: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks weakly
 
 
 @dataclass(eq=False)
@@ -120,9 +122,7 @@ class Hub:
         """Close every socket and stop listening."""
         for socket in list(self.sockets):
             socket.close(1012)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks_end(self._tasks)
         self._tasks = []
         with contextlib.suppress(RedisError, OSError, TimeoutError):
             async with asyncio.timeout(0.5):
@@ -158,10 +158,12 @@ class Hub:
     # Listening -----------------------------------------------------------------
 
     async def _listen(self) -> None:
-        while True:
+        task = asyncio.current_task()
+        assert task is not None
+        while not task.cancelling():
             try:
                 await _layer().group_add(GROUP, self._channel)
-                while True:
+                while not task.cancelling():
                     message = await _layer().receive(self._channel)
                     self.broadcast(message["key"], message["frame"])
             except (RedisError, OSError) as error:
@@ -235,6 +237,22 @@ class Hub:
     def _tell_status(self, node: str, status: str, since: float) -> None:
         frame = {"type": "node_status", "node": node, "status": status, "since": since}
         self.broadcast(f"status:{node}", orjson.dumps(frame).decode())
+
+
+async def tasks_end(tasks: list[asyncio.Task[Any]]) -> list[BaseException]:
+    """Cancel tasks, wait half a second for them, and return what they failed with.
+
+    Not longer: redis-py now and then swallows a cancellation (its issue 2551).
+    """
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return []
+    done, late = await asyncio.wait(tasks, timeout=END_SECONDS)
+    for task in late:
+        _LATE.add(task)
+        task.add_done_callback(_LATE.discard)
+    return [error for task in done if not task.cancelled() and (error := task.exception())]
 
 
 def _layer() -> Any:

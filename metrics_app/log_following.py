@@ -23,10 +23,13 @@ async def log_follow(socket: Socket, member: str, after: str, node_names: list[s
     The member's node is whichever has a stream of it; a log that has not begun
     yet is waited for. Redis may go and come back meanwhile.
     """
+    task = asyncio.current_task()
+    assert task is not None
     streams = shared_streams()
     names = [f"log:{node}:{member}" for node in node_names]
     places: dict[str, str] = {}
-    while True:
+    # redis-py now and then swallows a cancellation (redis-py issue 2551), so it is asked for as well.
+    while not task.cancelling():
         try:
             places = places or await _places(streams, names, after)
             items = await streams.aread(places, block_seconds=BLOCK_SECONDS, count=BATCH_ENTRIES)
@@ -36,7 +39,7 @@ async def log_follow(socket: Socket, member: str, after: str, node_names: list[s
         for item in items:
             if isinstance(item, Entry):
                 places = {item.stream: item.offset}
-        for frame in frames(member, items):
+        for frame in [] if task.cancelling() else frames(member, items):
             await socket.write(orjson.dumps(frame).decode())
 
 

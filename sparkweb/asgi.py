@@ -17,10 +17,13 @@ from django.urls import re_path  # noqa: E402
 from metrics_app.consumers import LiveSocket  # noqa: E402
 from metrics_app.hub import HUB  # noqa: E402
 from sparkweb.lifespan import Lifespan  # noqa: E402
-from sparkweb.origins import ExactOrigin  # noqa: E402
+from sparkweb.origins import ExactOrigin, refuse  # noqa: E402
 from sparkweb.request_threads import RequestThreads  # noqa: E402
 
-websocket_urlpatterns = [re_path(r"^ws/live/$", LiveSocket(HUB), name="live")]
+websocket_urlpatterns = [
+    re_path(r"^ws/live/$", LiveSocket(HUB), name="live"),
+    re_path(r"", refuse, name="no_socket"),
+]
 
 application = ProtocolTypeRouter(
     {

@@ -28,8 +28,13 @@ class ExactOrigin:
             await self._app(scope, receive, send)
             return
         log.warning("socket refused", reason=refusal, peer=(scope.get("client") or ["?"])[0])
-        await receive()
-        await send({"type": "websocket.close", "code": 4403})
+        await refuse(scope, receive, send)
+
+
+async def refuse(_scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a handshake with 403."""
+    await receive()
+    await send({"type": "websocket.close", "code": 4403})
 
 
 def origin_refusal(scope: Scope) -> str | None:
