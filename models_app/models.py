@@ -157,6 +157,9 @@ class Launch(models.Model):
         indexes = [
             models.Index(fields=["state"]),
             models.Index(fields=["definition_slug", "-created_at"]),
+            # The live or newest launch of each definition is one step down each of these.
+            models.Index(fields=["definition", "live", "id"]),
+            models.Index(fields=["definition", "node", "live", "id"]),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Max, QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
@@ -80,18 +80,13 @@ def definition_card_of(definition: ModelDefinition, node: Node | None = None) ->
 
 
 def _card_rows(node: Node | None) -> list[tuple[ModelDefinition, Launch | None, dict[str, Any], str | None]]:
-    definitions = list(ModelDefinition.objects.all())
-    newest_ids = Launch.objects.filter(definition__isnull=False)
-    if node:
-        newest_ids = newest_ids.filter(node=node)
-    ids = newest_ids.values("definition").annotate(newest=Max("pk")).values_list("newest", flat=True)
-    wanted = Launch.objects.filter(pk__in=list(ids)) | newest_ids.filter(live=True)
-    launches: dict[int, Launch] = {}
-    for launch in wanted.prefetch_related("attempts__members").order_by("live", "pk"):
-        if launch.definition_id:
-            launches[launch.definition_id] = launch
+    of_definition = Launch.objects.filter(definition=OuterRef("pk"), **({"node": node} if node else {}))
+    newest = of_definition.order_by("-live", "-pk").values("pk")[:1]
+    definitions = list(ModelDefinition.objects.annotate(newest=Subquery(newest)))
+    wanted = Launch.objects.filter(pk__in=[row.newest for row in definitions if row.newest])
+    launches = {launch.pk: launch for launch in wanted.prefetch_related("attempts__members")}
     entries = _entries({launch.node_name for launch in launches.values() if launch.live})
-    return [(row, launches.get(row.pk), entries, _blocked(row, node)) for row in definitions]
+    return [(row, launches.get(row.newest), entries, _blocked(row, node)) for row in definitions]
 
 
 def _entries(node_names: set[str]) -> dict[str, Any]:
