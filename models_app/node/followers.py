@@ -17,6 +17,7 @@ from models_app.node.line_buffer import Batch, LineBuffer
 from models_app.node.stages import stage_of_line
 from sparkweb.adapters.docker_engine import DockerEngine, LogStream
 from sparkweb.adapters.docker_errors import ContainerMissing, DockerTrouble
+from sparkweb.adapters.docker_logs import Unrepeated
 from sparkweb.streams import EntryTooLarge, StreamsDown
 
 log = structlog.get_logger(__name__)
@@ -45,7 +46,7 @@ class Follower:
         self.ended = False
         self._engine = engine
         self._container_id = container_id
-        self._last_at: str | None = None
+        self._unrepeated = Unrepeated()
         self._closing = threading.Event()
         self._log_stream: LogStream | None = None
         self._thread = threading.Thread(target=self._run, name=f"log-{container_id[:12]}", daemon=True)
@@ -74,23 +75,20 @@ class Follower:
             self.ended = True
 
     def _read_once(self) -> None:
-        tail = TAIL_LINES if self._last_at is None else ALL_LINES
+        since = self._unrepeated.until
+        tail = TAIL_LINES if since is None else ALL_LINES
         try:
-            self._log_stream = self._engine.logs_follow(self._container_id, tail, self._last_at)
+            self._log_stream = self._engine.logs_follow(self._container_id, tail, since)
         except DockerTrouble as trouble:
             log.debug("log not attached", container=self._container_id[:12], reason=str(trouble))
             return
         if self._closing.is_set():
             self._log_stream.close()
-        # Docker sends the lines of the last known nanosecond again when asked "since" it.
-        known = self._last_at
         for batch in self._log_stream:
-            lines = [line for line in batch if known is None or line.at > known]
-            if lines:
-                self._last_at = lines[-1].at
-                for line in lines:
-                    self.stage = stage_of_line(line.text) or self.stage
-                self.buffer.put([line.stamped for line in lines])
+            lines = self._unrepeated.of(batch)
+            for line in lines:
+                self.stage = stage_of_line(line.text) or self.stage
+            self.buffer.put([line.stamped for line in lines])
 
     def _is_over(self) -> bool:
         """Whether the container has ended, so that the end of its log is the end."""

@@ -2,31 +2,40 @@
 
 A stream is a row of frames: one byte for stdout or stderr, three zero bytes, the
 payload's length as four bytes, the payload (Docker Engine API, "Stream format").
-With timestamps on, each payload is `2026-11-23T19:04:01.123456789Z text\n`. Docker
-cuts lines at 16 kB; a payload without a newline is continued by the next one of the
-same stream, which repeats the timestamp.
+With timestamps on, each payload is `2026-11-23T19:04:01.123456789Z text\n`. Docker cuts
+lines into pieces of 16 kB, each a payload without a newline and with the timestamp of
+the first; the last piece is shorter, and has a newline with some log drivers only
+(seen with `local` and `json-file` of 20.10).
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 LINE_LIMIT_BYTES = 16_000
 CUT_MARK = " … [line cut]"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1a\x1c-\x1f\x7f]")
 _HEADER = struct.Struct(">BxxxL")
-# A frame longer than this is no frame of Docker's: its own pieces are 16 kB.
+_PIECE_BYTES = 16384
+_CLOCK_SLACK_SECONDS = 2.0
+# A frame longer than this is no frame of Docker's.
 _FRAME_LIMIT_BYTES = 4 * 1024 * 1024
 
 
 class LogLine(NamedTuple):
-    """One line: when the engine received it (RFC 3339, nanoseconds, UTC), and its text."""
+    """One line: when the engine received it (RFC 3339, nanoseconds, UTC), its text, and its stream.
+
+    The stream is 1 for stdout, 2 for stderr. Within one, times never go back but with the node's clock.
+    """
 
     at: str
     text: str
+    stream: int
 
     @property
     def stamped(self) -> str:
@@ -55,28 +64,32 @@ class LogDecoder:
                 raise LogFramesBroken(f"frame of stream {stream} with {length} bytes")
             if len(buffer) - at - 8 < length:
                 break
-            line = self._line(stream, bytes(buffer[at + 8 : at + 8 + length]))
+            payload = bytes(buffer[at + 8 : at + 8 + length])
             at += 8 + length
-            if line is not None:
-                yield line
+            yield from self._lines(stream, payload)
         del buffer[:at]
 
     def finish(self) -> Iterator[LogLine]:
-        """What is left when the stream ends: last lines without a newline."""
-        for stamp, text in self._partial.values():
-            yield LogLine(stamp.decode("ascii", "replace"), line_text(bytes(text)))
-        self._partial.clear()
+        """What is left when the stream ends: a line whose last piece has not come."""
+        for stream in list(self._partial):
+            yield from self._flush(stream)
 
-    def _line(self, stream: int, payload: bytes) -> LogLine | None:
+    def _lines(self, stream: int, payload: bytes) -> Iterator[LogLine]:
         stamp, _, text = payload.partition(b" ")
-        if not self._partial and text.endswith(b"\n"):
-            return LogLine(stamp.decode("ascii", "replace"), line_text(text))
-        stamp, kept = self._partial.pop(stream, (stamp, bytearray()))
-        kept += text[: LINE_LIMIT_BYTES + 1 - len(kept)]
-        if text.endswith(b"\n"):
-            return LogLine(stamp.decode("ascii", "replace"), line_text(bytes(kept)))
-        self._partial[stream] = (stamp, kept)
-        return None
+        pending = self._partial.get(stream)
+        if pending is not None and pending[0] != stamp:
+            yield from self._flush(stream)
+        if text.endswith(b"\n") and stream not in self._partial:
+            yield LogLine(stamp.decode("ascii", "replace"), line_text(text), stream)
+            return
+        _, kept = self._partial.setdefault(stream, (stamp, bytearray()))
+        kept += text[: max(0, LINE_LIMIT_BYTES + 1 - len(kept))]
+        if len(text) < _PIECE_BYTES or text.endswith(b"\n"):
+            yield from self._flush(stream)
+
+    def _flush(self, stream: int) -> Iterator[LogLine]:
+        stamp, kept = self._partial.pop(stream)
+        yield LogLine(stamp.decode("ascii", "replace"), line_text(bytes(kept)), stream)
 
 
 def line_text(raw: bytes) -> str:
@@ -93,3 +106,36 @@ def line_text(raw: bytes) -> str:
         text = _CONTROL.sub("\ufffd", text)
     cut = len(raw) > LINE_LIMIT_BYTES and len(raw.rstrip(b"\r\n")) > LINE_LIMIT_BYTES
     return text + CUT_MARK if cut else text
+
+
+class Unrepeated:
+    """Drops lines that came before: Docker sends some again.
+
+    It does when asked for those since a time, and also by itself, after it turned
+    over the log file that is being followed (seen with 20.10: 34,000 lines twice).
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._until: dict[int, str] = {}
+
+    @property
+    def until(self) -> str | None:
+        """The time of the last line, None before the first."""
+        return max(self._until.values(), default=None)
+
+    def of(self, lines: list[LogLine]) -> list[LogLine]:
+        """Those that are new."""
+        return [line for line in lines if self._is_new(line)]
+
+    def _is_new(self, line: LogLine) -> bool:
+        until = self._until.get(line.stream)
+        if until is not None and line.at <= until and not self._is_ahead(until):
+            return False
+        self._until[line.stream] = line.at
+        return True
+
+    def _is_ahead(self, until: str) -> bool:
+        """Whether the last time lies in the future: the node's clock was set back since."""
+        now = datetime.fromtimestamp(self._clock() + _CLOCK_SLACK_SECONDS, tz=UTC)
+        return until > now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

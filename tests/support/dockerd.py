@@ -24,6 +24,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+import psutil
+
 START_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -60,6 +62,7 @@ class Dockerd:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.runtime.mkdir(mode=0o711, exist_ok=True)
         self._make_bridge()
+        self._forget_dead_containerd()
         with self.log.open("ab") as log:
             subprocess.Popen(self._command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                              start_new_session=True)  # fmt: skip
@@ -76,6 +79,7 @@ class Dockerd:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
             self._wait_for_end(pid)
+        self._kill_shims()
         subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True, check=False)
         self._unmount_leftovers()
         shutil.rmtree(self.runtime, ignore_errors=True)
@@ -148,6 +152,20 @@ class Dockerd:
             return answer.status, answer.read()
         finally:
             connection.close()
+
+    def _forget_dead_containerd(self) -> None:
+        """A killed dockerd leaves its containerd's pid; a zombie of that pid would be waited for."""
+        pid_file = self.runtime / "exec" / "containerd" / "containerd.pid"
+        if pid_file.exists() and _is_zombie(int(pid_file.read_text())):
+            pid_file.unlink()
+
+    def _kill_shims(self) -> None:
+        """Containers outlive an engine that was killed; their shims name its socket."""
+        for process in psutil.process_iter(["cmdline"]):
+            if any(str(self.runtime) in word for word in process.info["cmdline"] or []):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    for one in [*process.children(recursive=True), process]:
+                        one.kill()
 
     def _kill_containers(self) -> None:
         with contextlib.suppress(OSError, ValueError):
