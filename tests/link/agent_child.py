@@ -23,7 +23,7 @@ def main() -> None:
         number = journal.last_sequence + 1
         assert journal.add("test.noted", {"n": number}) == number
         print(number, flush=True)
-        time.sleep(0.005)
+        time.sleep(0.015)
 
 
 if __name__ == "__main__":
