@@ -11,6 +11,9 @@ import docker
 import pytest
 
 from models_app.engines.spec import ProbeSpec
+from models_app.node.facts import Facts
+from models_app.node.starts import Starts
+from models_app.node.watch import Watch
 from tests.support.node import Node
 from tests.support.registry import Registry
 from tests.support.stack import wait_for
@@ -121,3 +124,26 @@ def test_registry_that_dies_half_way(node: Node, registry: Registry, free_port: 
     node.start(spec)
     refusal = node.wait_fact(spec, "start_refused", 60)
     assert refusal["code"] == "pull_failed"
+
+
+def test_start_that_woke_up_late_is_abandoned(
+    node: Node, registry: Registry, free_port: int, docker_client: docker.DockerClient
+) -> None:
+    """The agent stood still for longer than the command's time to live; control may have given up."""
+    now = [1000.0]
+    watch = Watch(lambda: now[0])
+    facts = Facts(node.journal)
+    starts = Starts(node.engine, facts, watch, node.secrets, node.installation, node.name)
+    registry.stall.set()
+    spec = pulled(node, free_port, registry.add("late"), ttl_seconds=60)
+    thread = threading.Thread(target=starts.run, args=[spec])
+    thread.start()
+    assert registry.reached_half.wait(20)
+    now[0] += 61
+    registry.stall.clear()
+    thread.join(30)
+    assert node.facts(spec) == []
+    assert docker_client.containers.list(all=True, filters={"label": f"sparkweb.member={spec.member}"}) == []
+    watch.beat()
+    starts.run(spec)
+    assert [verb for verb, _ in node.facts(spec)] == ["container_created"]
