@@ -132,6 +132,8 @@ class DefinitionForm(forms.ModelForm):
         self.initial["other_settings"] = _json_text(own) if own else ""
         if self.instance.pk:
             self.fields["slug"].disabled = True
+        if self.instance.estimated_memory_gb is not None:
+            self.initial["estimated_memory_gb"] = f"{self.instance.estimated_memory_gb:g}"
 
     @property
     def main_fields(self) -> list[forms.BoundField]:

@@ -80,6 +80,20 @@ def gigabytes(value: Any) -> str:
     return UNKNOWN if value is None else f"{float(value):g} GB"
 
 
+@register.filter
+def thousands(value: Any) -> str:
+    """Write a whole number with separators: `65,536`. Nothing for None; other values as they are."""
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """Write a value of a JSON field for people: lists with commas."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 @register.simple_tag
 def server_time() -> str:
     """Return the server's clock in seconds since the epoch, for ages on the page."""
@@ -89,4 +103,6 @@ def server_time() -> str:
 @register.inclusion_tag("_field.html")
 def field(bound: Any, css: str = "") -> dict[str, Any]:
     """Render one form field with label, hint and what is wrong with it."""
-    return {"field": bound, "css": css, "kind": getattr(bound.field.widget, "input_type", "")}
+    kind = getattr(bound.field.widget, "input_type", "")
+    says_optional = not bound.field.required and not bound.field.disabled and css != "setting"
+    return {"field": bound, "css": css, "kind": kind, "says_optional": says_optional}

@@ -9,4 +9,5 @@ import "./requests.js";
 import "./toast.js";
 import { start } from "./live.js";
 
-if (document.body.hasAttribute("data-live")) start();
+// Every module of the page has run by then, so none misses the first frames.
+if (document.body.hasAttribute("data-live")) document.addEventListener("DOMContentLoaded", start);

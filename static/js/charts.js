@@ -3,8 +3,12 @@ import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { schedule } from "./frame.js";
 import { WINDOW_SECONDS } from "./history.js";
 
+const SERIES = ["--series-0", "--series-1", "--series-2", "--series-3"];
 const charts = new Set();
 const colours = new Map();
+
+/** The colour variable of the GPU that stands at `place` in a report. */
+export const gpuColour = (place) => SERIES[place % SERIES.length];
 
 /** The computed value of a CSS colour variable in the present theme. */
 function colour(name) {

@@ -119,10 +119,17 @@ function stamp(frame) {
 const views = new Map();
 for (const section of document.querySelectorAll("section[data-node]")) views.set(section.dataset.node, new NodeView(section));
 
-on("snapshot", (frame) => views.get(frame.node)?.receive(frame));
-on("history", (frame) => views.get(frame.node)?.replay(frame));
-on("hello", (frame) => {
-  const unknown = (frame.nodes ?? []).some(({ name }) => !views.has(name));
-  if (unknown && document.querySelector("[data-all-nodes]")) location.reload(); // a node joined: draw its section
+/** A node that this page has no section for has joined: load the page again, once for each such node. */
+function joined(name) {
+  if (!document.querySelector("[data-all-nodes]") || sessionStorage.getItem("sparkweb-joined") === name) return;
+  sessionStorage.setItem("sparkweb-joined", name);
+  location.reload();
+}
+
+on("snapshot", (frame) => {
+  const view = views.get(frame.node);
+  if (view) view.receive(frame);
+  else joined(frame.node);
 });
+on("history", (frame) => views.get(frame.node)?.replay(frame));
 setInterval(() => views.forEach((view) => view.tick()), 1000);

@@ -37,8 +37,13 @@ export function span(seconds) {
   const s = Math.max(0, Math.floor(seconds));
   if (s < 60) return `${s} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+  if (s < 86400) return two(s, 3600, "h", 60, "min");
+  return two(s, 86400, "d", 3600, "h");
+}
+
+function two(s, large, largeUnit, small, smallUnit) {
+  const rest = Math.floor((s % large) / small);
+  return `${Math.floor(s / large)} ${largeUnit}${rest ? ` ${rest} ${smallUnit}` : ""}`;
 }
 
 /** Value and unit as one string. */

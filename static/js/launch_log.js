@@ -16,7 +16,7 @@ class Log {
     this.member = root.dataset.member;
     this.offset = "0";
     this.waiting = []; // not yet on the page
-    this.total = 0;
+    this.lastTop = 0;
     this.paused = false;
     this.following = true;
     this.current = -1;
@@ -138,7 +138,10 @@ class Log {
   scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.box;
     const atEnd = scrollHeight - scrollTop - clientHeight < 30;
-    if (atEnd !== this.following) this.setFollowing(atEnd);
+    const up = scrollTop < this.lastTop - 2; // lines that grow below are no reason to stop following
+    this.lastTop = scrollTop;
+    if (atEnd && !this.following) this.setFollowing(true);
+    else if (up && !atEnd && this.following) this.setFollowing(false);
   }
 
   setFollowing(following) {

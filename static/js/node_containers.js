@@ -38,7 +38,7 @@ function drawRow(row, container) {
   setText(state, container.state);
   state.dataset.tone = TONES[container.state] ?? "";
   state.title = container.status ?? "";
-  setText(row.querySelector("[data-ports]"), (container.ports ?? []).join(", ") || "–");
+  setText(row.querySelector("[data-ports]"), (container.ports ?? []).join("\n") || "–");
   const running = container.state === "running" && container.started_at;
   setText(row.querySelector("[data-uptime]"), running ? span(serverNow() / 1000 - container.started_at) : "–");
   const stopped = container.state !== "running";

@@ -1,4 +1,5 @@
 // The panels below the tiles: each GPU with its processes, processor and memory, disks and network.
+import { gpuColour } from "./charts.js";
 import { fromTemplate, keyed, make, setText } from "./dom.js";
 import { bytes, celsius, count, figure, load, megahertz, percent, rate, reason, watts, words } from "./format.js";
 
@@ -31,6 +32,9 @@ function drawGpu(card, gpu, report) {
   const total = gpu.memory_total_bytes ?? (unified ? report.host?.memory_total_bytes : null);
   setText(card.querySelector("[data-name]"), gpu.name ?? `GPU ${gpu.index}`);
   setText(card.querySelector("[data-index]"), `GPU ${gpu.index}`);
+  const key = card.querySelector("[data-key]");
+  key.hidden = report.gpus.length < 2; // alone, its lines need no telling apart
+  key.style.background = `var(${gpuColour(report.gpus.indexOf(gpu))})`;
   card.querySelector("[data-lost]").hidden = gpu.state !== "lost";
   setText(card.querySelector("[data-memory-name]"), unified ? "Memory held" : "Memory");
   const show = (name, value, format, key = name) => figure(field(card, name), value, format, why[key], gpu.name);

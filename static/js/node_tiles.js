@@ -1,14 +1,13 @@
 // The eight tiles of a node: what they show now, and their chart of the last quarter of an hour.
-import { Chart } from "./charts.js";
+import { Chart, gpuColour } from "./charts.js";
 import { fromTemplate, make, setText } from "./dom.js";
 import { bytes, celsius, mark, percent, rate, reason, watts, words } from "./format.js";
 
-const GPU_COLOURS = ["--series-0", "--series-1", "--series-2", "--series-3"];
 const perGpu = (short) => (gpus) =>
   gpus.map((gpu, place) => ({
     name: `gpu${gpu.index}_${short}`,
     label: gpus.length > 1 ? `GPU ${gpu.index}` : "",
-    colour: GPU_COLOURS[place % GPU_COLOURS.length],
+    colour: gpuColour(place),
   }));
 const GPU_FIELDS = { util: "utilization_percent", memory: "memory_used_bytes", power: "power_watts", temperature: "temperature_celsius" };
 
@@ -44,7 +43,8 @@ function clocks(report) {
 }
 
 function gpuMemory(report) {
-  if (report.gpu?.unified_memory) return "held by processes, of unified memory";
+  const shared = report.host?.memory_total_bytes;
+  if (report.gpu?.unified_memory) return shared ? `held, of ${words(bytes, shared)} unified` : "held, of unified memory";
   const totals = report.gpus.map((gpu) => gpu.memory_total_bytes).filter(Boolean);
   return totals.length ? `of ${totals.map((total) => words(bytes, total)).join(" · ")}` : "";
 }

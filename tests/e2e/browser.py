@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from django.conf import settings
 from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.http import HttpRequest
+
+from tests.support.redis import RedisServer
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -30,3 +33,18 @@ class StaticHandler(StaticFilesHandler):
         from django.contrib.staticfiles.views import serve
 
         return serve(request, self.file_path(request.path), insecure=True)
+
+
+def own_redis() -> RedisServer:
+    """Return a Redis, running, at the address that the test settings give this process."""
+    server = RedisServer()
+    server.socket = settings.DATA_DIR / "run" / "redis.sock"
+    server.socket.parent.mkdir(parents=True, exist_ok=True)
+    return server.start()
+
+
+def snapshot_store(server: RedisServer, node: str, report: dict[str, Any], received_at: float) -> None:
+    """Put a report where control keeps a node's newest one."""
+    stored = {"report": report, "received_at": received_at, "boot": "b", "seq": 1}
+    with server.client() as client:
+        client.set(f"sparkweb:snapshot:{node}", orjson.dumps(stored))

@@ -1,3 +1,4 @@
+# ruff: noqa: E402 - Django is set up before its models are imported
 """Screenshots of every page, with made-up data, for people to look at.
 
     .venv/bin/python -m tests.support.screens FOLDER [NAME …]
@@ -32,7 +33,7 @@ from playwright.sync_api import Browser, Page, WebSocketRoute, sync_playwright
 
 from models_app.models import Launch, ModelDefinition
 from sparkweb.accounts.models import Role
-from tests.e2e.browser import CHROMIUM, FLAGS, StaticHandler
+from tests.e2e.browser import CHROMIUM, FLAGS, StaticHandler, own_redis, snapshot_store
 from tests.factories import UserFactory
 from tests.support import frames
 from tests.support.page_data import seed
@@ -44,7 +45,7 @@ LOG = [
     "2026-11-23T18:00:05.002Z WARNING 11-23 18:00:05 [config.py:411] swap_space is no longer used",
     "2026-11-23T18:00:22.470Z INFO 11-23 18:00:22 [default_loader.py:268] Loading weights took 16.83 seconds",
     "2026-11-23T18:00:31.914Z INFO 11-23 18:00:31 [gpu_worker.py:298] Available KV cache memory: 21.14 GiB",
-    "2026-11-23T18:00:44.100Z INFO 11-23 18:00:44 [launcher.py:42] Route: /v1/chat/completions, Methods: POST",
+    "2026-11-23T18:00:44.100Z INFO 11-23 18:00:44 [launcher.py:42] Route: /v1/chat/completions",
     "2026-11-23T18:00:44.318Z INFO:     Application startup complete.",
 ]
 
@@ -52,12 +53,11 @@ LOG = [
 class FakeSocket:
     """Plays one node's frames to a page, one a second."""
 
-    def __init__(self, page: Page, kind: str, nodes: dict[str, str]) -> None:
-        self.kind, self.nodes, self.routes = kind, nodes, []
+    def __init__(self, page: Page, nodes: dict[str, str]) -> None:
+        self.nodes = nodes
         page.route_web_socket("**/ws/live/", self.opened)
 
     def opened(self, route: WebSocketRoute) -> None:
-        self.routes.append(route)
         route.on_message(lambda text: self.answer(route, json.loads(text)))
         now = time.time()
         listed = [{"name": name, "label": name, "status": "online"} for name in self.nodes]
@@ -82,13 +82,12 @@ class FakeSocket:
 
 
 def hover_chart(page: Page) -> None:
-    page.locator(".tile .chart").nth(1).hover(position={"x": 120, "y": 30})
+    page.locator(".tile .plot").nth(1).hover(position={"x": 120, "y": 30})
 
 
 def open_memory_dialog(page: Page) -> None:
-    page.evaluate("""() => { document.querySelector('#dialog-body').innerHTML = ''; }""")
     page.locator("details.idle-models").first.evaluate("d => d.open = true")
-    page.locator(".btn-start:not([disabled])").last.click()
+    page.locator("[data-definition='qwen3-coder-30b'] .btn-start").click()
     page.locator("dialog[open]").wait_for()
 
 
@@ -112,7 +111,7 @@ def fill_import(page: Page) -> None:
 
 
 def check_import(page: Page) -> None:
-    text = "models:\n  phi-4:\n    name: Phi 4\n    engine: vllm\n    port: 8300\n    model_id: microsoft/phi-4\n"
+    text = "models:\n  phi-4:\n    engine: vllm\n    port: 8300\n    model_id: microsoft/phi-4\n"
     page.locator("#id_text").fill(text)
     page.get_by_role("button", name="Check").click()
     page.locator("#import-result .btn-primary").wait_for()
@@ -160,7 +159,9 @@ def pages() -> dict[str, tuple[str, str, Act]]:
     }
 
 
-def take(browser: Browser, base: str, cookie: str | None, folder: Path, name: str, url: str, kind: str, act: Act) -> None:
+def take(
+    browser: Browser, base: str, cookie: str | None, folder: Path, name: str, url: str, kind: str, act: Act
+) -> None:
     for size, (width, height) in SIZES.items():
         for theme in ("light", "dark"):
             context = browser.new_context(
@@ -169,9 +170,11 @@ def take(browser: Browser, base: str, cookie: str | None, folder: Path, name: st
             if cookie:
                 context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": base}])
             page = context.new_page()
-            page.on("console", lambda said: said.type in ("error", "warning") and print(f"  {name}: {said.text}"))
+            page.on(
+                "console", lambda said: said.type in ("error", "warning") and print(f"  {name}: {said.text}")
+            )
             page.on("pageerror", lambda error: print(f"  {name}: {error}"))
-            FakeSocket(page, kind, {"spark-1": kind})
+            FakeSocket(page, {"spark-1": kind} if kind else {})
             page.goto(base + url, wait_until="networkidle")
             page.wait_for_timeout(700)
             if act:
@@ -192,6 +195,7 @@ def main() -> None:
     settings.DATABASES["default"]["NAME"] = str(settings.DATA_DIR / "screens.sqlite3")
     call_command("migrate", verbosity=0)
     admin = UserFactory(username="admin", role=Role.ADMIN)
+    redis = own_redis()
     server = LiveServerThread("127.0.0.1", StaticHandler, port=0)
     server.daemon = True
     server.start()
@@ -199,17 +203,24 @@ def main() -> None:
     base = f"http://127.0.0.1:{server.port}"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        empty = {"login": "/login/", "empty-dashboard": "/", "empty-models": "/models/", "empty-launches": "/launches/"}
+        empty = {
+            "login": "/login/",
+            "empty-dashboard": "/",
+            "empty-models": "/models/",
+            "empty-launches": "/launches/",
+        }
         cookie = session_of(admin)
         for name, url in empty.items():
             if not only or name in only:
-                take(browser, base, None if name == "login" else cookie, folder, name, url, "gb10", None)
+                take(browser, base, None if name == "login" else cookie, folder, name, url, "", None)
         seed(timezone.now(), admin)
+        snapshot_store(redis, "spark-1", frames.report(now=time.time()), time.time())
         for name, (url, kind, act) in pages().items():
             if not only or name in only:
                 take(browser, base, cookie, folder, name, url, kind, act)
         browser.close()
     server.terminate()
+    redis.close()
 
 
 def session_of(user: Any) -> str:
