@@ -23,7 +23,7 @@ from sparkweb.exceptions import Unavailable
 
 def node_of(request: Request) -> Node:
     """Return the node that `?node=` names, else the one on this machine. 404 where there is none."""
-    name = request.query_params.get("node")
+    name = request.query_params.get("node", "").replace("\x00", "?")  # PostgreSQL takes no NUL in a text
     node = Node.objects.filter(name=name).first() if name else local_node()
     if node is None:
         raise NotFound(

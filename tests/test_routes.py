@@ -1,0 +1,317 @@
+"""Every route, by everyone: a route that stands in no table here fails a test.
+
+`need` is the least role; `public` answers without login. Pages send nobody to
+login and refuse API keys; the API answers nobody with 401.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.contrib import admin as django_admin
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from sparkweb.accounts.models import ApiKey, User
+from sparkweb.asgi import websocket_urlpatterns
+from tests.factories import AttemptFactory, DefinitionFactory, LaunchFactory, MemberFactory, NodeFactory
+
+RANK = {"public": 0, "viewer": 1, "operator": 2, "admin": 3}
+UID = "00000000000000aa"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One URL name with one method: who may, and an address to try."""
+
+    name: str
+    method: str
+    path: str
+    need: str
+
+    @property
+    def is_api(self) -> bool:
+        return self.path.startswith("/api")
+
+
+PAGES = """
+health                  GET   /health                     public
+login                   GET   /login/                     public
+login                   POST  /login/                     public
+logout                  POST  /logout/                    viewer
+password_change         GET   /account/password/          viewer
+password_change         POST  /account/password/          viewer
+api_keys                GET   /account/keys/              viewer
+api_keys                POST  /account/keys/              viewer
+api_key_revoke          POST  /account/keys/1/revoke/     viewer
+audit                   GET   /audit/                     admin
+dashboard               GET   /                           viewer
+nodes                   GET   /nodes/                     viewer
+node                    GET   /nodes/spark-1/             viewer
+node_new                GET   /node-new/                  admin
+node_new                POST  /node-new/                  admin
+definitions             GET   /models/                    viewer
+definition              GET   /models/qwen/               viewer
+definition_card         GET   /models/qwen/card/          viewer
+definition_start        POST  /models/qwen/start/         operator
+definition_new          GET   /models/new/                admin
+definition_new          POST  /models/new/                admin
+definition_new_preview  POST  /models/new/preview/        admin
+definition_edit         GET   /models/qwen/edit/          admin
+definition_edit         POST  /models/qwen/edit/          admin
+definition_edit_preview POST  /models/qwen/edit/preview/  admin
+definition_delete       POST  /models/qwen/delete/        admin
+definitions_import      GET   /models/import/             admin
+definitions_import      POST  /models/import/             admin
+definitions_export      GET   /models/export/             viewer
+launches                GET   /launches/                  viewer
+launch                  GET   /launches/{uid}/            viewer
+launch_panel            GET   /launches/{uid}/panel/      viewer
+launch_row              GET   /launches/{uid}/row/        viewer
+launch_stop             POST  /launches/{uid}/stop/       operator
+launch_restart          POST  /launches/{uid}/restart/    operator
+"""
+API = """
+schema                       GET     /api/schema/                        viewer
+api_docs                     GET     /api/docs/                          viewer
+api_me                       GET     /api/me                             viewer
+api_user-list                GET     /api/users                          admin
+api_user-list                POST    /api/users                          admin
+api_user-detail              GET     /api/users/viewer                   admin
+api_user-detail              PATCH   /api/users/viewer                   admin
+api_user-detail              DELETE  /api/users/viewer                   admin
+api_key-list                 GET     /api/keys                           viewer
+api_key-list                 POST    /api/keys                           viewer
+api_key-detail               GET     /api/keys/1                         viewer
+api_key-detail               DELETE  /api/keys/1                         viewer
+api_audit-list               GET     /api/audit                          admin
+api_audit-detail             GET     /api/audit/1                        admin
+api_node-list                GET     /api/nodes                          viewer
+api_node-list                POST    /api/nodes                          admin
+api_node-detail              GET     /api/nodes/spark-1                  viewer
+api_node-detail              PATCH   /api/nodes/spark-1                  admin
+api_node-detail              DELETE  /api/nodes/spark-1                  admin
+api_node-snapshot            GET     /api/nodes/spark-1/snapshot         viewer
+api_node-history             GET     /api/nodes/spark-1/history          viewer
+api_definition-list          GET     /api/definitions                    viewer
+api_definition-list          POST    /api/definitions                    admin
+api_definition-detail        GET     /api/definitions/qwen               viewer
+api_definition-detail        PUT     /api/definitions/qwen               admin
+api_definition-detail        PATCH   /api/definitions/qwen               admin
+api_definition-detail        DELETE  /api/definitions/qwen               admin
+api_definition-memory-check  GET     /api/definitions/qwen/memory-check  viewer
+api_definition-docker-run    GET     /api/definitions/qwen/docker-run    viewer
+api_launch-list              GET     /api/launches                       viewer
+api_launch-list              POST    /api/launches                       operator
+api_launch-detail            GET     /api/launches/{uid}                 viewer
+api_launch-events            GET     /api/launches/{uid}/events          viewer
+api_launch-members           GET     /api/launches/{uid}/members         viewer
+api_launch-log               GET     /api/launches/{uid}/log             viewer
+api_launch-stop              POST    /api/launches/{uid}/stop            operator
+api_launch-restart           POST    /api/launches/{uid}/restart         operator
+api_catalogue                GET     /api/catalogue                      viewer
+api_catalogue                POST    /api/catalogue                      admin
+compat_metrics               GET     /api/metrics                        viewer
+compat_memory                GET     /api/system/memory                  viewer
+compat_containers            GET     /api/containers                     viewer
+compat_log_level             GET     /api/config/log-level               viewer
+compat_log_level             POST    /api/config/log-level               admin
+compat_models                GET     /api/models                         viewer
+compat_model                 GET     /api/models/qwen                    viewer
+compat_model_start           POST    /api/models/qwen/start              operator
+compat_model_stop            POST    /api/models/qwen/stop               operator
+compat_model_health          GET     /api/models/qwen/health             viewer
+compat_model_logs            GET     /api/models/qwen/logs               viewer
+compat_model_memory_check    GET     /api/models/qwen/memory-check       viewer
+"""
+ROUTES = [Route(*line.split()) for line in (PAGES + API).splitlines() if line]
+# A key must not make keys, unless it may administer.
+SESSION_OR_ADMIN_KEY = {("api_key-list", "POST"), ("api_key-detail", "DELETE")}
+ADMIN_TABLES = {
+    "accounts.apikey", "accounts.auditentry", "accounts.nodekey", "accounts.user",
+    "axes.accessattempt", "axes.accessfailurelog", "axes.accesslog",
+    "metrics_app.node",
+    "models_app.cataloguedefaults", "models_app.launch", "models_app.launchattempt", "models_app.launchevent",
+    "models_app.launchmember", "models_app.modeldefinition",
+    "node_link.journalcursor", "node_link.rejectedfact",
+}  # fmt: skip
+SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
+
+
+def patterns(entries: list[Any], prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
+    for entry in entries:
+        if isinstance(entry, URLResolver):
+            yield from patterns(entry.url_patterns, prefix + str(entry.pattern))
+        else:
+            yield prefix + str(entry.pattern), entry
+
+
+EVERY = list(patterns(get_resolver().url_patterns))
+OURS = [(where, entry) for where, entry in EVERY if not where.startswith("admin/")]
+
+
+# The tables are complete -----------------------------------------------------------
+
+
+def test_every_route_stands_in_the_table() -> None:
+    assert {entry.name for _, entry in OURS} == {route.name for route in ROUTES}
+
+
+def test_every_method_of_the_api_stands_in_the_table() -> None:
+    listed = {(route.name, route.method) for route in ROUTES if route.is_api}
+    answered = {
+        (entry.name, method)
+        for where, entry in OURS
+        if where.startswith("api/")
+        for method in _methods(entry)
+    }
+    assert answered == listed
+
+
+def test_every_table_of_the_admin_panel_is_listed() -> None:
+    assert {model._meta.label_lower for model in django_admin.site._registry} == ADMIN_TABLES
+
+
+def test_every_socket_is_listed() -> None:
+    assert {entry.name for entry in websocket_urlpatterns} == set(SOCKETS)
+
+
+def _methods(entry: URLPattern) -> set[str]:
+    actions = getattr(entry.callback, "actions", None)
+    view = entry.callback.cls  # type: ignore[attr-defined]
+    names = {name for name in view.http_method_names if name in (actions or dir(view))}
+    return {name.upper() for name in names} - {"HEAD", "OPTIONS"}
+
+
+# Everyone tries everything ---------------------------------------------------------
+
+
+@pytest.fixture
+def house(admin: User, operator: User, viewer: User) -> dict[str, Any]:
+    """A node, a definition that runs, and one key that no caller owns."""
+    node = NodeFactory(name="spark-1", status="online")
+    definition = DefinitionFactory(slug="qwen")
+    launch = LaunchFactory(definition=definition, node=node, uid=UID)
+    MemberFactory(attempt=AttemptFactory(launch=launch))
+    stranger = User.objects.create(username="stranger")
+    ApiKey.objects.create(pk=1, user=stranger, key_hash="x", prefix="sw_x")
+    return {"admin": admin, "operator": operator, "viewer": viewer}
+
+
+def attempt(client: Client, route: Route) -> Any:
+    """Try one route, and take back whatever it changed."""
+    with transaction.atomic():
+        mark = transaction.savepoint()
+        body = {} if route.method in ("GET", "DELETE") else {"data": "{}", "content_type": "application/json"}
+        answer = client.generic(route.method, route.path.format(uid=UID), **body)
+        transaction.savepoint_rollback(mark)
+    return answer
+
+
+def refused_login(answer: Any, route: Route) -> bool:
+    if route.is_api:
+        return answer.status_code == 401 and "Bearer" in answer["WWW-Authenticate"]
+    return answer.status_code == 302 and answer["Location"].startswith("/login/?next=")
+
+
+def let_in(answer: Any) -> bool:
+    """Whatever it says, it says it to someone who may ask."""
+    away = answer.status_code == 302 and answer["Location"].startswith("/login/?next=")
+    return answer.status_code not in (401, 403, 405, 500) and not away
+
+
+def cases(routes: list[Route]) -> Any:
+    return pytest.mark.parametrize("route", routes, ids=[f"{route.method} {route.name}" for route in routes])
+
+
+@cases(ROUTES)
+def test_nobody(house: dict[str, Any], client: Client, route: Route) -> None:
+    answer = attempt(client, route)
+    assert let_in(answer) if route.need == "public" else refused_login(answer, route)
+
+
+@cases([route for route in ROUTES if route.need != "public"])
+def test_each_role(house: dict[str, Any], client_of: Callable[..., Client], route: Route) -> None:
+    for role in ("viewer", "operator", "admin"):
+        answer = attempt(client_of(house[role]), route)
+        if RANK[role] >= RANK[route.need]:
+            assert let_in(answer), f"{role} got {answer.status_code}: {answer.content[:300]!r}"
+        else:
+            assert answer.status_code == 403, f"{role} got {answer.status_code}"
+
+
+@cases([route for route in ROUTES if route.is_api])
+def test_each_scope_of_an_admins_key(
+    house: dict[str, Any], bearer: Callable[..., Client], route: Route
+) -> None:
+    need = "admin" if (route.name, route.method) in SESSION_OR_ADMIN_KEY else route.need
+    for scope, rank in (("read", 1), ("operate", 2), ("admin", 3)):
+        answer = attempt(bearer(house["admin"], scope), route)
+        if rank >= RANK[need]:
+            assert let_in(answer), f"{scope} got {answer.status_code}: {answer.content[:300]!r}"
+        else:
+            assert answer.status_code == 403, f"{scope} got {answer.status_code}"
+
+
+@cases([route for route in ROUTES if route.is_api])
+def test_a_key_never_exceeds_its_owner_of_now(
+    house: dict[str, Any], bearer: Callable[..., Client], route: Route
+) -> None:
+    client = bearer(house["admin"], "admin")
+    User.objects.filter(pk=house["admin"].pk).update(role="viewer")
+    answer = attempt(client, route)
+    allowed = route.need == "viewer" and (route.name, route.method) not in SESSION_OR_ADMIN_KEY
+    assert let_in(answer) if allowed else answer.status_code == 403
+
+
+@cases([route for route in ROUTES if not route.is_api and route.need != "public"])
+def test_pages_take_no_keys(house: dict[str, Any], bearer: Callable[..., Client], route: Route) -> None:
+    assert refused_login(attempt(bearer(house["admin"], "admin"), route), route)
+
+
+@cases([route for route in ROUTES if route.method not in ("GET",) and route.need != "public"])
+def test_a_session_needs_its_csrf_token(house: dict[str, Any], route: Route) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(house["admin"], backend="django.contrib.auth.backends.ModelBackend")
+    assert attempt(client, route).status_code == 403
+
+
+@cases([route for route in ROUTES if route.is_api])
+def test_the_api_answers_with_and_without_a_trailing_slash(
+    house: dict[str, Any], client_of: Callable[..., Client], route: Route
+) -> None:
+    client = client_of(house["admin"])
+    bare = Route(route.name, route.method, route.path.rstrip("/"), route.need)
+    slashed = Route(route.name, route.method, bare.path + "/", route.need)
+    answers = [attempt(client, bare), attempt(client, slashed)]
+    assert answers[0].status_code == answers[1].status_code
+    assert answers[0].status_code // 100 != 3
+
+
+@pytest.mark.parametrize("where", [where for where, _ in EVERY if where.startswith("admin/")])
+def test_admin_panel_lets_only_admins_in(
+    house: dict[str, Any],
+    client: Client,
+    client_of: Callable[..., Client],
+    bearer: Callable[..., Client],
+    where: str,
+) -> None:
+    path = "/" + where.replace("<path:object_id>", "1").replace("<id>", "1").replace(
+        "<int:content_type_id>", "1"
+    )
+    path = (
+        path.replace("<path:url>", "x")
+        .replace("<path:object_id>", "1")
+        .split("^")[0]
+        .replace("(?P<url>.*)$", "")
+    )
+    assert client.get(path).status_code == 302
+    assert bearer(house["admin"], "admin").get(path).status_code == 302
+    if path == "/admin/login/":
+        return
+    assert client_of(house["operator"]).get(path).status_code == 403
+    assert client_of(house["viewer"]).get(path).status_code == 403
