@@ -76,7 +76,7 @@ def _observed_step(state: str, entry: dict[str, Any], seconds_in_state: float) -
     if phase == "pulling":
         return Step(state=S.PULLING, message=f"Pulling the image {stage.get('message') or ''}".strip())
     if phase == "creating":
-        return Step(state=S.STARTING)
+        return Step(state=S.STARTING, message="Creating the container")
     if phase != "running":
         return Step()  # exited or gone: the fact about it says how, and is on its way
     if probe.get("ready"):

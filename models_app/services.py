@@ -238,20 +238,53 @@ class ImportResult:
 
 
 def catalogue_import(*, text: bytes, filename: str, actor: Actor) -> ImportResult:
-    """Take over a models.yaml whole, or not at all. Definitions that it does not name stay.
+    """Take over a models.yaml whole, or not at all. What it does not name stays as it is.
 
     Raises CatalogueInvalid with every problem by file, line and key.
     """
     catalogue = _parsed(text, filename)
-    result = ImportResult()
     with transaction.atomic():
         known = {row.slug: row for row in ModelDefinition.objects.all()}
+        _places_give(catalogue, known)
+        result = _import_verdicts(catalogue, known)
         for entry in catalogue.entries:
-            row = known.get(entry.slug)
-            verdict = _entry_verdict(row, entry)
-            getattr(result, verdict).append(entry.slug)
-            if verdict != "unchanged":
-                _entry_store(row or ModelDefinition(), entry)
+            if entry.slug not in result.unchanged:
+                _entry_store(known.get(entry.slug) or ModelDefinition(), entry)
+        _head_store(catalogue)
+        audit(actor, "catalogue_import", filename, created=result.created, updated=result.updated)
+    return result
+
+
+def catalogue_preview(*, text: bytes, filename: str) -> ImportResult:
+    """Say what catalogue_import would do, and do nothing. Raises CatalogueInvalid."""
+    catalogue = _parsed(text, filename)
+    known = {row.slug: row for row in ModelDefinition.objects.all()}
+    _places_give(catalogue, known)
+    return _import_verdicts(catalogue, known)
+
+
+def _places_give(catalogue: Catalogue, known: dict[str, ModelDefinition]) -> None:
+    """Keep the file's order where it names every definition; else new ones come after those there are."""
+    if known.keys() <= {entry.slug for entry in catalogue.entries}:
+        return
+    place = max(row.position for row in known.values())
+    for entry in catalogue.entries:
+        if entry.slug in known:
+            entry.position = known[entry.slug].position
+        else:
+            entry.position = place = place + 1
+
+
+def _import_verdicts(catalogue: Catalogue, known: dict[str, ModelDefinition]) -> ImportResult:
+    result = ImportResult()
+    for entry in catalogue.entries:
+        getattr(result, _entry_verdict(known.get(entry.slug), entry)).append(entry.slug)
+    return result
+
+
+def _head_store(catalogue: Catalogue) -> None:
+    """Keep what stands beside the models; a file without defaults leaves those there are."""
+    if "/defaults" in catalogue.key_order or not CatalogueDefaults.objects.exists():
         CatalogueDefaults.objects.update_or_create(
             pk=1,
             defaults={
@@ -261,17 +294,6 @@ def catalogue_import(*, text: bytes, filename: str, actor: Actor) -> ImportResul
                 "key_order": catalogue.key_order,
             },
         )
-        audit(actor, "catalogue_import", filename, created=result.created, updated=result.updated)
-    return result
-
-
-def catalogue_preview(*, text: bytes, filename: str) -> ImportResult:
-    """Say what catalogue_import would do, and do nothing. Raises CatalogueInvalid."""
-    known = {row.slug: row for row in ModelDefinition.objects.all()}
-    result = ImportResult()
-    for entry in _parsed(text, filename).entries:
-        getattr(result, _entry_verdict(known.get(entry.slug), entry)).append(entry.slug)
-    return result
 
 
 def catalogue_export() -> bytes:

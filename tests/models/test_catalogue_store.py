@@ -70,6 +70,16 @@ def test_an_edit_is_an_update_and_others_stay() -> None:
     assert ModelDefinition.objects.count() == 3
 
 
+def test_a_small_file_keeps_the_defaults_and_comes_last() -> None:
+    imported(FILE)
+    imported(
+        b"models: {third: {engine: vllm, port: 1, model_id: x}, first: {engine: ollama, port: 8100, model_id: a:1b}}"
+    )
+    again = catalogue_parse(services.catalogue_export(), "b")
+    assert [entry.slug for entry in again.entries] == ["second", "first", "third"]
+    assert again.defaults == catalogue_parse(FILE, "a").defaults
+
+
 def test_one_bad_entry_refuses_the_whole_file_with_its_line() -> None:
     with pytest.raises(CatalogueInvalid) as refusal:
         imported(FILE.replace(b"port: 8100", b"port: 99999"))
