@@ -162,7 +162,8 @@ class Streams:
         if not keys:
             return []
         with self._errors():
-            return list(self._client().mget([KEY_PREFIX + key for key in keys]))
+            found: Any = self._client().mget([KEY_PREFIX + key for key in keys])
+            return list(found)
 
     def last(self, stream: str) -> str:
         """Offset of the newest entry ever appended, "0-0" if there is none.
@@ -205,7 +206,8 @@ class Streams:
         if not keys:
             return []
         with self._errors():
-            return list(await self._aclient().mget([KEY_PREFIX + key for key in keys]))
+            found: Any = await self._aclient().mget([KEY_PREFIX + key for key in keys])
+            return list(found)
 
     async def aread(
         self, streams: Mapping[str, str], block_seconds: float = 0.0, count: int = 100

@@ -67,7 +67,7 @@ def envelope_open(kind: Kind, data: dict[str, Any]) -> Envelope:
     oldest = data.get("f")
     if not (isinstance(origin, str) and ORIGIN.fullmatch(origin)):
         raise EnvelopeInvalid("b: no id of 32 hex digits")
-    if not _is_sequence(sequence):
+    if not (isinstance(sequence, int) and _is_sequence(sequence)):
         raise EnvelopeInvalid("s: no sequence")
     if (kind == "from") != _is_sequence(oldest) or (kind == "report" and oldest is not None):
         raise EnvelopeInvalid("f: must be a sequence in facts, absent in reports")

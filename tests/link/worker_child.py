@@ -9,9 +9,8 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.apps.worker import Worker
 
-from sparkweb.celery_common import celery_settings
+from sparkweb.celery_common import celery_settings, worker_run
 from sparkweb.node_link.acl import agent_transport_options, queue_name
 from sparkweb.streams import Streams
 
@@ -29,19 +28,7 @@ def main() -> None:
     def echo(**arguments: Any) -> None:
         streams.append(f"log:{node_name}:echo", arguments)
 
-    worker = Worker(
-        app=app,
-        hostname=f"agent@{node_name}",
-        pool="threads",
-        concurrency=4,
-        queues=[queue_name(node_name)],
-        loglevel="WARNING",
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        quiet=True,
-    )
-    worker.start()
+    worker_run(app, name=f"agent@{node_name}", threads=4, queues=[queue_name(node_name)])
 
 
 if __name__ == "__main__":
