@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -24,6 +25,7 @@ COMPAT = {
     **dict.fromkeys(STARTING_STATES, "starting"),
 }
 LOG_LINES_MOST = 1000
+ATTENTION_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,14 @@ class DefinitionCard:
     @property
     def is_live(self) -> bool:
         return bool(self.launch and self.launch.live)
+
+    @property
+    def needs_attention(self) -> bool:
+        """Its last launch failed within a day, and nobody has started it since."""
+        launch = self.launch
+        if launch is None or launch.state not in (LaunchState.FAILED, LaunchState.PARKED):
+            return False
+        return launch.ended_at is not None and timezone.now() - launch.ended_at < ATTENTION_FOR
 
 
 def compat_status(state: str) -> str:

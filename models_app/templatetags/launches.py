@@ -25,11 +25,12 @@ ORDER = [step for step, _ in STEPS]
 
 @register.inclusion_tag("models_app/_model_cards.html", takes_context=True)
 def model_cards(context: Context, node: Node) -> dict[str, Any]:
-    """Show every definition with its launch on `node`: live ones as cards first, the others behind them."""
+    """Show every definition with its launch on `node`: what runs or failed lately first, the others behind."""
     cards = definition_cards(node)
+    front = [card for card in cards if card.is_live or card.needs_attention]
     return {
-        "live_cards": [card for card in cards if card.is_live],
-        "idle_cards": [card for card in cards if not card.is_live],
+        "live_cards": front,
+        "idle_cards": [card for card in cards if card not in front],
         "node": node,
         **{name: context.get(name) for name in ("can_operate", "can_admin", "csrf_token")},
     }
