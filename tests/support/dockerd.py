@@ -116,6 +116,9 @@ class Dockerd:
             f"--pidfile={self.pid_file}",
             f"--host={self.host}",
             f"--bridge={self.bridge}",
+            # Engines of one machine share the chains of iptables, and each flushes them when it starts:
+            # published ports go through docker-proxy instead.
+            "--iptables=false",
             "--log-level=warn",
         ]
 
