@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
@@ -65,7 +64,6 @@ class Observer:
         self.containers: dict[str, Tracked] = {}
         self._status_at = 0.0
         self._stops: dict[str, StopNote] = {}
-        self._background = ThreadPoolExecutor(4, thread_name_prefix="container")
         self._closing = threading.Event()
         self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
@@ -77,7 +75,6 @@ class Observer:
         self._closing.set()
         self._wanted.set()
         self._thread.join(EVERY_SECONDS + 1)
-        self._background.shutdown(wait=False, cancel_futures=True)
 
     def look_now(self) -> None:
         """Something was done to a container: do not wait for the next second."""
@@ -111,12 +108,11 @@ class Observer:
         self._watch.beat()
         try:
             listed = self._engine.containers()
-        except EngineUnavailable as trouble:
-            self._engine_lost(trouble)
-        else:
             self._engine_answers()
             self._compare({entry.id: entry for entry in listed})
             self._first_answer.set()
+        except EngineUnavailable as trouble:
+            self._engine_lost(trouble)
         for one in self.containers.values():
             if one.identity and one.listed.state == "running":
                 self._prober.ask(one.id, one.identity.probe)
@@ -159,11 +155,16 @@ class Observer:
             self._guarded(self._seen, one, entry)
 
     def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
-        """One container at a time: trouble with one is looked at again in a second."""
+        """One container at a time: trouble with one is looked at again in a second.
+
+        Raises EngineUnavailable, which is trouble with all of them.
+        """
         try:
             step(*arguments)
         except ContainerMissing:
             return
+        except EngineUnavailable:
+            raise
         except (DockerTrouble, JournalUnavailable) as trouble:
             log.warning("container not settled", container=arguments[0].id[:12], reason=str(trouble))
 
@@ -181,7 +182,7 @@ class Observer:
             self._announce(one)
             self._ended(one)
         elif entry.state == "created" and not one.removing:
-            self._background.submit(self._guarded, self._finish, one)
+            self._in_background(self._finish, one)
 
     def _announce(self, one: Tracked) -> None:
         """Say that the container exists, unless that was said, and follow its log."""
@@ -201,7 +202,7 @@ class Observer:
         log_read = self._followers.has_ended(one.id, one.started_at) or waited > LOG_READ_SECONDS
         if log_read and not one.removing and self._facts.is_acknowledged(one.exit_sequence):
             one.removing = True
-            self._background.submit(self._remove, one)
+            self._in_background(self._remove, one)
 
     def _end_of(self, one: Tracked) -> dict[str, Any]:
         assert one.identity and one.inspection
@@ -235,17 +236,23 @@ class Observer:
 
     # ---- in the background ----
 
-    def _remove(self, one: Tracked) -> None:
+    def _in_background(self, work: Callable[[Tracked], None], one: Tracked) -> None:
+        """Do what may take Docker a while. In a thread that nobody waits for when the agent ends."""
+        threading.Thread(target=self._work, args=[work, one], name="container", daemon=True).start()
+
+    def _work(self, work: Callable[[Tracked], None], one: Tracked) -> None:
         try:
-            self._engine.remove(one.id)
+            work(one)
         except ContainerMissing:
-            pass
-        except DockerTrouble as trouble:
-            log.warning("container not removed", container=one.id[:12], reason=str(trouble))
+            log.debug("container is gone already", container=one.id[:12])
+        except (DockerTrouble, JournalUnavailable) as trouble:
+            log.warning("container not settled", container=one.id[:12], reason=str(trouble))
             one.removing = False
         self.look_now()
+
+    def _remove(self, one: Tracked) -> None:
+        self._engine.remove(one.id)
 
     def _finish(self, one: Tracked) -> None:
         assert one.identity
         self._starts.finish(one.identity, one.listed)
-        self.look_now()

@@ -14,7 +14,7 @@ _MILESTONES = [
     (r"[Ll]oading \w+ checkpoint shards:.*?(\d+)/(\d+)", "Loading the weights: {0} of {1} shards"),
     (r"Loading weights took ([\d.]+)", "Weights loaded in {0} s"),
     (r"torch\.compile takes ([\d.]+)", "Compiled in {0} s"),
-    (r"GPU KV cache size: ([\d,]+) tokens", "KV cache holds {0} tokens"),
+    (r"[CG]PU KV cache size: ([\d,]+) tokens", "KV cache holds {0} tokens"),
     (r"Capturing CUDA graphs?[^%]*?(\d+)%", "Capturing CUDA graphs: {0} %"),
     (r"Application startup complete", "Started; answers soon"),
 ]

@@ -29,9 +29,14 @@ def node(docker_host: str, tmp_path: Path, installation: str) -> Iterator[Node]:
 
 
 @pytest.fixture
-def registry() -> Iterator[Registry]:
+def registry(docker_client: docker.DockerClient) -> Iterator[Registry]:
+    """A registry of this test alone; what was pulled from it is removed."""
     with Registry() as registry:
         yield registry
+    for image in docker_client.images.list():
+        for tag in image.tags:
+            if tag.startswith(registry.address):
+                docker_client.images.remove(tag, force=True)
 
 
 def pulled(node: Node, port: int, image: str, **fields: Any):  # type: ignore[no-untyped-def]
