@@ -201,14 +201,6 @@ class Streams:
         with self._errors():
             return await self._anewest(stream)
 
-    async def afetch(self, keys: list[str]) -> list[bytes | None]:
-        """`fetch` for asyncio."""
-        if not keys:
-            return []
-        with self._errors():
-            found: Any = await self._aclient().mget([KEY_PREFIX + key for key in keys])
-            return list(found)
-
     async def aread(
         self, streams: Mapping[str, str], block_seconds: float = 0.0, count: int = 100
     ) -> list[Entry | Gap]:

@@ -80,7 +80,7 @@ def key_pair_make() -> tuple[str, str]:
 
 
 def key_write(path: Path, private_text: str) -> None:
-    """Put a node's private key into its file, mode 0600 from the first byte; replaces an older one."""
+    """Put a node's private key into its file, in one step and readable by its owner alone."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)

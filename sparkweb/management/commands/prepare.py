@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from sparkweb import config
 from sparkweb.accounts.actor import Actor
 from sparkweb.accounts.models import NodeKey
 from sparkweb.accounts.services import ADMIN_NAME, admin_ensure
+from sparkweb.node_link.signatures import key_write
 
 ACTOR = Actor(None, "prepare", "command")
 
@@ -47,17 +47,4 @@ def node_ensure(name: str, key_file: Path) -> None:
     if known and has_key and key_file.exists():
         return
     _, private_key = node_create(name=name, actor=ACTOR)
-    key_file_write(key_file, private_key)
-
-
-def key_file_write(key_file: Path, private_key: str) -> None:
-    """Replace a node's key file in one step, readable by its owner alone."""
-    key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = key_file.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(private_key if private_key.endswith("\n") else private_key + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(key_file)
+    key_write(key_file, private_key)
