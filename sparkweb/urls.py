@@ -18,3 +18,7 @@ urlpatterns = [
     path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
     path("admin/", admin.site.urls),
 ]
+handler400 = "sparkweb.views.bad_request"
+handler403 = "sparkweb.views.permission_denied"
+handler404 = "sparkweb.views.page_not_found"
+handler500 = "sparkweb.views.server_error"

@@ -34,6 +34,8 @@ from sparkweb.settings import *  # noqa: E402, F403
 from sparkweb.settings import ALLOWED_HOSTS, DATA_DIR, DATABASES, STORAGES  # noqa: E402
 
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, "testserver"]
+STATIC_ROOT = DATA_DIR / "static"  # empty: each test client would read a collected folder anew
+STATIC_ROOT.mkdir(exist_ok=True)
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {
     **STORAGES,
