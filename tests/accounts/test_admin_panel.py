@@ -32,7 +32,9 @@ def launch() -> Launch:
 
 
 @pytest.mark.parametrize(("model", "model_admin"), TABLES, ids=[model._meta.label for model, _ in TABLES])
-def test_every_table_lists_searches_filters_and_is_in_unfold(panel: Client, launch: Launch, model, model_admin) -> None:  # type: ignore[no-untyped-def]
+def test_every_table_lists_searches_filters_and_is_in_unfold(
+    panel: Client, launch: Launch, model, model_admin
+) -> None:  # type: ignore[no-untyped-def]
     from unfold.admin import ModelAdmin
 
     assert isinstance(model_admin, ModelAdmin)
@@ -83,7 +85,9 @@ def test_start_and_stop_are_admin_actions_with_audit(panel: Client) -> None:
     launch = Launch.objects.get(definition=definition, node=node)
     entry = AuditEntry.objects.get(action="launch_start")
     assert (entry.via, entry.actor_label) == ("admin", "admin")
-    panel.post(reverse("admin:models_app_launch_changelist"), {"action": "stop", "_selected_action": [launch.pk]})
+    panel.post(
+        reverse("admin:models_app_launch_changelist"), {"action": "stop", "_selected_action": [launch.pk]}
+    )
     launch.refresh_from_db()
     assert launch.desired == "stopped"
     assert AuditEntry.objects.filter(action="launch_stop", via="admin").exists()
@@ -122,7 +126,9 @@ def test_the_only_admin_stays_admin(panel: Client, admin: User) -> None:
     where = reverse("admin:accounts_user_change", args=[admin.pk])
     answer = panel.post(where, {"username": "admin", "role": "viewer", "is_active": "on"})
     assert "only admin" in answer.content.decode()
-    assert panel.post(reverse("admin:accounts_user_delete", args=[admin.pk]), {"post": "yes"}).status_code == 403
+    assert (
+        panel.post(reverse("admin:accounts_user_delete", args=[admin.pk]), {"post": "yes"}).status_code == 403
+    )
     admin.refresh_from_db()
     assert admin.role == "admin"
 

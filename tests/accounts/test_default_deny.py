@@ -57,13 +57,19 @@ def test_one_time_password_opens_only_the_password_page(client_of: ClientOf, vie
     assert client.get("/account/password/").status_code == 200
 
 
-def test_new_password_ends_the_one_time_password_and_other_sessions(client_of: ClientOf, viewer: User) -> None:
+def test_new_password_ends_the_one_time_password_and_other_sessions(
+    client_of: ClientOf, viewer: User
+) -> None:
     viewer.must_change_password = True
     viewer.save()
     client, elsewhere = client_of(viewer), client_of(viewer)
     same = {"old_password": PASSWORD, "new_password1": PASSWORD, "new_password2": PASSWORD}
     assert b"choose another" in client.post("/account/password/", same).content
-    fresh = {"old_password": PASSWORD, "new_password1": "quite another word", "new_password2": "quite another word"}
+    fresh = {
+        "old_password": PASSWORD,
+        "new_password1": "quite another word",
+        "new_password2": "quite another word",
+    }
     assert client.post("/account/password/", fresh)["Location"] == "/"
     viewer.refresh_from_db()
     assert not viewer.must_change_password
