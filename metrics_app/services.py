@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from metrics_app.models import Node
+from metrics_app.models import Node, NodeStatus
 from sparkweb import live
 from sparkweb.accounts.actor import Actor, audit
 from sparkweb.accounts.models import NodeKey
-from sparkweb.node_link import signatures
+from sparkweb.node_link import commands, signatures
+from sparkweb.refusal import Refused
+
+USES: list[Callable[[Node], list[str]]] = []
+"""Each says what of its app runs on a node; apps add theirs in `ready()`."""
+
+
+class NodeInUse(Refused):
+    """A node that cannot be deleted now."""
 
 
 @transaction.atomic
@@ -45,10 +54,24 @@ def node_update(*, node: Node, actor: Actor) -> Node:
 
 @transaction.atomic
 def node_delete(*, node: Node, actor: Actor) -> None:
-    """Remove a node and revoke its key; its launch history stays."""
+    """Remove a node and revoke its key; its launch history stays.
+
+    Raises NodeInUse while something runs there and could still be stopped.
+    """
+    if node_uses(node):
+        names = ", ".join(node_uses(node))
+        raise NodeInUse(f"{node} runs {names}; stop that first, or shut the node down", "node_in_use")
     NodeKey.objects.filter(node_name=node.name).update(revoked_at=timezone.now())
     audit(actor, "node_delete", node.name)
     node.delete()
+    transaction.on_commit(commands.nodes_changed)
+
+
+def node_uses(node: Node) -> list[str]:
+    """Return what runs on a node; nothing counts on one that is silent: nobody could stop it there."""
+    if node.status not in (NodeStatus.ONLINE, NodeStatus.STALE):
+        return []
+    return [name for uses in USES for name in uses(node)]
 
 
 def node_status_set(*, name: str, status: str) -> None:
