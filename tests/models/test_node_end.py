@@ -220,10 +220,9 @@ def test_another_model_than_asked_for_is_not_ready(node: Node, free_port: int) -
 
 def test_loading_is_told_by_log_milestones(node: Node, free_port: int) -> None:
     spec = node.start(node.spec(free_port, env={"STANDIN_LOAD_SECONDS": "6"}))
-    entry = node.wait_entry(spec, lambda entry: entry["stage"])
-    assert entry["stage"] == {
-        "name": "load", "done_bytes": None, "total_bytes": None, "message": "Weights loaded in 1.80 s"
-    }  # fmt: skip
+    told = "Weights loaded in 1.80 s"
+    entry = node.wait_entry(spec, lambda entry: entry["stage"] and entry["stage"]["message"] == told)
+    assert entry["stage"] == {"name": "load", "done_bytes": None, "total_bytes": None, "message": told}
     assert entry["probe"]["ready"] is False
     node.wait_ready(spec)
     assert node.entry(spec)["stage"] is None  # type: ignore[index]
