@@ -14,6 +14,19 @@ from tests.support.docker_fixtures import *  # noqa: F403
 from tests.support.redis import *  # noqa: F403
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--real-engine", action="store_true", help="also run the tests on the real vLLM image")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs the real engine, unless --real-engine asks for it."""
+    if config.getoption("--real-engine"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("real_engine")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.fixture(autouse=True)
 def _cold_cache() -> Iterator[None]:
     """Throttles count in the cache; no test inherits another's count."""

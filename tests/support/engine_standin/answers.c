@@ -10,7 +10,9 @@
 
 #include "http.h"
 
-static atomic_long running, finished_stop, finished_length, finished_abort, prompt_tokens, generation_tokens, serial;
+#define FINGERPRINT ",\"system_fingerprint\":\"vllm-0.32.0-standin0\""
+
+static atomic_long running, finished_stop, finished_length, prompt_tokens, generation_tokens, serial;
 
 void pause_seconds(double seconds) {
   struct timespec rest = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
@@ -31,42 +33,53 @@ static void refuse(int fd, const char *status, const char *kind, const char *par
 
 static void models(int fd) {
   char body[2048];
+  long now = (long)time(NULL);
   snprintf(body, sizeof body,
            "{\"object\":\"list\",\"data\":[{\"id\":\"%s\",\"object\":\"model\",\"created\":%ld,\"owned_by\":\"vllm\","
-           "\"root\":\"%s\",\"parent\":null,\"max_model_len\":%ld,\"permission\":[{\"id\":\"modelperm-0\","
-           "\"object\":\"model_permission\",\"created\":%ld,\"allow_sampling\":true,\"allow_view\":true}]}]}",
-           served_name, (long)started, model_path, max_model_len, (long)started);
+           "\"root\":\"%s\",\"parent\":null,\"max_model_len\":%ld,\"permission\":[{\"id\":\"modelperm-%lx\","
+           "\"object\":\"model_permission\",\"created\":%ld,\"allow_create_engine\":false,\"allow_sampling\":true,"
+           "\"allow_logprobs\":true,\"allow_search_indices\":false,\"allow_view\":true,\"allow_fine_tuning\":false,"
+           "\"organization\":\"*\",\"group\":null,\"is_blocking\":false}]}]}",
+           served_name, now, model_path, max_model_len, now, now);
   answer(fd, "200 OK", "application/json", body);
 }
 
 static void metrics(int fd) {
+  static atomic_long one = 1;
   static const struct {
-    const char *name, *kind;
+    const char *name, *kind, *label;
     atomic_long *value;
-  } plain[] = {{"num_requests_running", "gauge", &running},
-               {"num_requests_waiting", "gauge", NULL},
-               {"kv_cache_usage_perc", "gauge", NULL},
-               {"engine_sleep_state", "gauge", NULL},
-               {"num_preemptions_total", "counter", NULL},
-               {"prefix_cache_queries_total", "counter", NULL},
-               {"prefix_cache_hits_total", "counter", NULL},
-               {"prompt_tokens_total", "counter", &prompt_tokens},
-               {"generation_tokens_total", "counter", &generation_tokens}};
+  } plain[] = {{"num_requests_running", "gauge", "", &running},
+               {"num_requests_waiting", "gauge", "", NULL},
+               {"kv_cache_usage_perc", "gauge", "", NULL},
+               {"engine_sleep_state", "gauge", ",sleep_state=\"awake\"", &one},
+               {"engine_sleep_state", "gauge", ",sleep_state=\"weights_offloaded\"", NULL},
+               {"engine_sleep_state", "gauge", ",sleep_state=\"discard_all\"", NULL},
+               {"num_preemptions_total", "counter", "", NULL},
+               {"prefix_cache_queries_total", "counter", "", NULL},
+               {"prefix_cache_hits_total", "counter", "", NULL},
+               {"prompt_tokens_total", "counter", "", &prompt_tokens},
+               {"generation_tokens_total", "counter", "", &generation_tokens},
+               {"request_success_total", "counter", ",finished_reason=\"stop\"", &finished_stop},
+               {"request_success_total", "counter", ",finished_reason=\"length\"", &finished_length},
+               {"request_success_total", "counter", ",finished_reason=\"abort\"", NULL},
+               {"request_success_total", "counter", ",finished_reason=\"error\"", NULL},
+               {"request_success_total", "counter", ",finished_reason=\"repetition\"", NULL}};
   static const char *histograms[] = {"time_to_first_token_seconds", "inter_token_latency_seconds",
                                      "e2e_request_latency_seconds", "request_queue_time_seconds",
                                      "request_prefill_time_seconds", "request_decode_time_seconds"};
   char body[16384], label[512];
+  const char *before = "";
   size_t at = 0;
   snprintf(label, sizeof label, "engine=\"0\",model_name=\"%s\"", served_name);
-  for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
-    at += (size_t)snprintf(body + at, sizeof body - at, "# TYPE vllm:%s %s\nvllm:%s{%s} %ld.0\n", plain[i].name,
-                           plain[i].kind, plain[i].name, label, plain[i].value ? *plain[i].value : 0);
-  const char *reasons[] = {"stop", "length", "abort"};
-  long counts[] = {finished_stop, finished_length, finished_abort};
-  for (int i = 0; i < 3; i++)
-    at += (size_t)snprintf(body + at, sizeof body - at,
-                           "vllm:request_success_total{engine=\"0\",finished_reason=\"%s\",model_name=\"%s\"} %ld.0\n",
-                           reasons[i], served_name, counts[i]);
+  for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+    const char *name = plain[i].name;
+    if (strcmp(name, before) != 0)
+      at += (size_t)snprintf(body + at, sizeof body - at, "# TYPE vllm:%s %s\n", name, plain[i].kind);
+    at += (size_t)snprintf(body + at, sizeof body - at, "vllm:%s{%s%s} %ld.0\n", name, label, plain[i].label,
+                           plain[i].value ? *plain[i].value : 0);
+    before = name;
+  }
   long done = finished_stop + finished_length;
   for (size_t i = 0; i < sizeof histograms / sizeof *histograms; i++)
     at += (size_t)snprintf(body + at, sizeof body - at,
@@ -74,7 +87,7 @@ static void metrics(int fd) {
                            "vllm:%s_count{%s} %ld.0\nvllm:%s_sum{%s} %f\n",
                            histograms[i], histograms[i], label, done, histograms[i], label, done, histograms[i], label,
                            0.01 * (double)done);
-  answer(fd, "200 OK", "text/plain; version=0.0.4; charset=utf-8", body);
+  answer(fd, "200 OK", "text/plain; version=1.0.0; charset=utf-8", body);
 }
 
 static long words(const char *text) {
@@ -96,35 +109,47 @@ static const char *next_word(const char *at, char *out, size_t size) {
 static void count_end(const char *reason) {
   running--;
   if (strcmp(reason, "stop") == 0) finished_stop++;
-  else if (strcmp(reason, "length") == 0) finished_length++;
-  else finished_abort++;
+  if (strcmp(reason, "length") == 0) finished_length++; /* vLLM counts no request whose client has gone */
+}
+
+static bool chunk(int fd, const char *id, const char *choices, const char *rest) {
+  char data[4096];
+  snprintf(data, sizeof data,
+           "{\"id\":\"%s\",\"object\":\"chat.completion.chunk\",\"created\":%ld,\"model\":\"%s\",\"choices\":[%s]%s}", id,
+           (long)time(NULL), served_name, choices, rest);
+  return event(fd, data);
+}
+
+/* One word; `ending` is NULL, or why the answer ends with it. */
+static bool word_chunk(int fd, const char *id, const char *word, const char *ending, bool usage) {
+  char choice[2048], end[64] = "null";
+  if (ending) snprintf(end, sizeof end, "\"%s\",\"stop_reason\":null", ending);
+  snprintf(choice, sizeof choice,
+           "{\"index\":0,\"delta\":{\"content\":\"%s\"},\"logprobs\":null,\"finish_reason\":%s,\"token_ids\":null}", word,
+           end);
+  return chunk(fd, id, choice, ending && !usage ? FINGERPRINT : "");
 }
 
 static const char *chat_stream(int fd, const char *id, const char *text, long limit, bool usage, long asked) {
-  char data[2048], word[1024];
-  const char *shape = "{\"id\":\"%s\",\"object\":\"chat.completion.chunk\",\"created\":%ld,\"model\":\"%s\",\"choices\":"
-                      "[{\"index\":0,\"delta\":{%s\"content\":\"%s\"},\"logprobs\":null,\"finish_reason\":%s%s%s}]}";
-  snprintf(data, sizeof data, shape, id, (long)time(NULL), served_name, "\"role\":\"assistant\",", "", "null", "", "");
-  bool open = events_begin(fd) && event(fd, data);
+  char word[1024], counts[256];
+  bool open = events_begin(fd) &&
+              chunk(fd, id, "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,"
+                            "\"finish_reason\":null}", ",\"prompt_token_ids\":null,\"prompt_text\":null");
   long made = 0;
   while (open && *text && made < limit) {
     text = next_word(text, word, sizeof word);
     pause_seconds(1.0 / tokens_per_second);
-    snprintf(data, sizeof data, shape, id, (long)time(NULL), served_name, "", word, "null", ",\"token_ids\":null", "");
-    open = event(fd, data);
     made++;
     generation_tokens++;
+    open = word_chunk(fd, id, word, made == limit && *text ? "length" : NULL, usage);
   }
   const char *reason = *text ? "length" : "stop";
-  snprintf(data, sizeof data, shape, id, (long)time(NULL), served_name, "", "", *text ? "\"length\"" : "\"stop\"",
-           ",\"stop_reason\":null", "");
-  open = open && event(fd, data);
+  if (open && !*text) open = word_chunk(fd, id, "", reason, usage); /* as the token that ends an answer */
   if (open && usage) {
-    snprintf(data, sizeof data,
-             "{\"id\":\"%s\",\"object\":\"chat.completion.chunk\",\"created\":%ld,\"model\":\"%s\",\"choices\":[],"
-             "\"usage\":{\"prompt_tokens\":%ld,\"total_tokens\":%ld,\"completion_tokens\":%ld}}",
-             id, (long)time(NULL), served_name, asked, asked + made, made);
-    open = event(fd, data);
+    snprintf(counts, sizeof counts,
+             ",\"usage\":{\"prompt_tokens\":%ld,\"total_tokens\":%ld,\"completion_tokens\":%ld}%s", asked, asked + made,
+             made, FINGERPRINT);
+    open = chunk(fd, id, "", counts);
   }
   open = open && event(fd, "[DONE]") && events_end(fd);
   return open ? reason : "abort";
@@ -144,9 +169,12 @@ static const char *chat_whole(int fd, const char *id, const char *text, long lim
   const char *reason = *text ? "length" : "stop";
   sprintf(body,
           "{\"id\":\"%s\",\"object\":\"chat.completion\",\"created\":%ld,\"model\":\"%.200s\",\"choices\":[{\"index\":0,"
-          "\"message\":{\"role\":\"assistant\",\"content\":\"%s\",\"refusal\":null,\"tool_calls\":[]},\"logprobs\":null,"
-          "\"finish_reason\":\"%s\",\"stop_reason\":null}],\"usage\":{\"prompt_tokens\":%ld,\"total_tokens\":%ld,"
-          "\"completion_tokens\":%ld}}",
+          "\"message\":{\"role\":\"assistant\",\"content\":\"%s\",\"refusal\":null,\"annotations\":null,\"audio\":null,"
+          "\"function_call\":null,\"reasoning\":null},\"logprobs\":null,\"finish_reason\":\"%s\",\"stop_reason\":null,"
+          "\"token_ids\":null,\"routed_experts\":null}],\"service_tier\":null" FINGERPRINT ",\"usage\":{\"prompt_tokens\":%ld,"
+          "\"total_tokens\":%ld,\"completion_tokens\":%ld,\"prompt_tokens_details\":null,"
+          "\"completion_tokens_details\":null},\"prompt_logprobs\":null,\"prompt_token_ids\":null,\"prompt_text\":null,"
+          "\"kv_transfer_params\":null,\"ec_transfer_params\":null,\"metrics\":null}",
           id, (long)time(NULL), served_name, kept, reason, asked, asked + made, made);
   bool sent = answer(fd, "200 OK", "application/json", body);
   free(kept);
@@ -159,11 +187,13 @@ static void chat(int fd, const struct request *request) {
   char name[256], id[64];
   json_text(request->body, "model", name, sizeof name);
   if (messages == NULL) {
-    refuse(fd, "400 Bad Request", "BadRequestError", "\"messages\"", 400, "Field required");
+    refuse(fd, "400 Bad Request", "Bad Request", "\"body.messages\"", 400,
+           "1 validation error:\\n  {'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required'}");
     return;
   }
   if (name[0] && strcmp(name, served_name) != 0) {
-    refuse(fd, "404 Not Found", "NotFoundError", "\"model\"", 404, "The model `%s` does not exist.", name);
+    refuse(fd, "404 Not Found", "NotFoundError", "\"model\"", 404, "The model `%s` does not exist. Valid aliases: %s.", name,
+           served_name);
     return;
   }
   char *said = malloc(strlen(messages) + 16);
@@ -171,11 +201,17 @@ static void chat(int fd, const struct request *request) {
   json_text(messages, "content", said + 10, strlen(messages) + 1);
   long asked = words(messages), limit = json_number(request->body, "max_tokens", max_model_len);
   limit = json_number(request->body, "max_completion_tokens", limit);
-  if (asked > max_model_len) {
+  if (limit > max_model_len) {
+    refuse(fd, "400 Bad Request", "BadRequestError", "\"max_tokens\"", 400,
+           "max_tokens=%ld cannot be greater than max_model_len=%ld. Please request fewer output tokens. "
+           "(parameter=max_tokens, value=%ld)",
+           limit, max_model_len, limit);
+  } else if (asked > max_model_len) {
     refuse(fd, "400 Bad Request", "BadRequestError", "\"input_tokens\"", 400,
            "This model's maximum context length is %ld tokens. However, your prompt contains at least %ld input tokens, "
-           "please reduce the length of the prompt.",
-           max_model_len, asked);
+           "which exceeds this limit even without any output tokens. Please reduce the length of the input prompt. "
+           "(parameter=input_tokens, value=%ld)",
+           max_model_len, max_model_len + 1, max_model_len + 1);
   } else {
     snprintf(id, sizeof id, "chatcmpl-%08lx%08lx", (long)started, ++serial);
     running++;
@@ -193,6 +229,13 @@ static bool authorized(const struct request *request) {
   return api_key == NULL || strncmp(request->path, "/v1", 3) != 0 || strcmp(request->authorization, expected) == 0;
 }
 
+static bool known(const char *path) {
+  static const char *paths[] = {"/health", "/v1/models", "/metrics", "/version", "/v1/chat/completions"};
+  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+    if (strcmp(path, paths[i]) == 0) return true;
+  return false;
+}
+
 static void route(int fd, const struct request *request) {
   const char *path = request->path;
   bool get = strcmp(request->method, "GET") == 0, post = strcmp(request->method, "POST") == 0;
@@ -202,6 +245,7 @@ static void route(int fd, const struct request *request) {
   else if (get && strcmp(path, "/metrics") == 0) metrics(fd);
   else if (get && strcmp(path, "/version") == 0) answer(fd, "200 OK", "application/json", "{\"version\":\"0.32.0\"}");
   else if (post && strcmp(path, "/v1/chat/completions") == 0) chat(fd, request);
+  else if (known(path)) answer(fd, "405 Method Not Allowed", "application/json", "{\"detail\":\"Method Not Allowed\"}");
   else answer(fd, "404 Not Found", "application/json", "{\"detail\":\"Not Found\"}");
 }
 

@@ -91,17 +91,20 @@ static void write_odd_log(void) {
 
 static void load(void) {
   double seconds = env_seconds("STANDIN_LOAD_SECONDS", 0.3);
-  info("APIServer", "utils.py:233", "non-default args: {'model': '%s', 'served_model_name': ['%s']}", model_path,
-       served_name);
-  info("EngineCore", "core.py:93", "Initializing a V1 LLM engine (v0.32.0) with config: model='%s'", model_path);
+  info("APIServer", "api_utils.py:286", "non-default args: {'model_tag': '%s', 'model': '%s', 'served_model_name': ['%s']}",
+       model_path, model_path, served_name);
+  info("EngineCore", "core.py:133", "Initializing a V1 LLM engine (v0.32.0) with config: model='%s'", model_path);
   if (env_set("STANDIN_ODD_LOG")) write_odd_log();
-  pause_seconds(seconds * 0.3);
+  info("Worker", "gpu_model_runner.py:5017", "Starting to load model %s...", model_path);
+  pause_seconds(seconds * 0.2);
   if (getenv("STANDIN_EXIT_CODE")) fail(atoi(getenv("STANDIN_EXIT_CODE")));
   if (getenv("STANDIN_OOM_MB")) eat_memory(atol(getenv("STANDIN_OOM_MB")));
-  info("EngineCore", "default_loader.py:314", "Loading weights took %.2f seconds", seconds * 0.3);
+  fprintf(stderr, "\rLoading safetensors checkpoint shards: 100%% Completed | 1/1 [00:00<00:00, 144.11it/s]\n");
+  pause_seconds(seconds * 0.1);
+  info("Worker", "default_loader.py:501", "Loading weights took %.2f seconds", seconds * 0.3);
   pause_seconds(seconds * 0.4);
-  info("EngineCore", "kv_cache_utils.py:1316", "GPU KV cache size: 21,840 tokens");
-  info("EngineCore", "kv_cache_utils.py:1321", "Maximum concurrency for %ld tokens per request: %.2fx", max_model_len,
+  info("EngineCore", "kv_cache_utils.py:2327",
+       "GPU KV cache size: 21,840 tokens, Maximum concurrency for %ld tokens per request: %.2fx", max_model_len,
        21840.0 / (double)max_model_len);
   pause_seconds(seconds * 0.3);
 }
@@ -128,7 +131,8 @@ static void *age(void *ignored) {
 
 static void on_sigterm(int number) {
   (void)number;
-  const char *text = "INFO:     Shutting down\nINFO:     Application shutdown complete.\n";
+  const char *text = "INFO:     Shutting down\nINFO:     Waiting for application shutdown.\n"
+                     "INFO:     Application shutdown complete.\n";
   if (write(STDOUT_FILENO, text, strlen(text)) < 0) _exit(1);
   _exit(0);
 }
@@ -142,7 +146,7 @@ static void parse(int count, char **words_given) {
     for (size_t g = 0; g < sizeof gone / sizeof *gone; g++)
       if (strncmp(word, gone[g], strlen(gone[g])) == 0) {
         fprintf(stderr, "usage: vllm [-h] [-v] {chat,complete,serve,launch,bench,collect-env,run-batch} ...\n"
-                        "vllm: error: unrecognized arguments: %s\n", word);
+                        "vllm: error: unrecognized arguments: %s%s%s\n", word, equals || !*value ? "" : " ", equals ? "" : value);
         exit(2);
       }
     if (i == 2 && word[0] != '-') model_path = word;
@@ -181,8 +185,9 @@ int main(int count, char **words_given) {
   parse(count, words_given);
   load();
   int server = listener();
-  info("APIServer", "api_server.py:1346", "Starting vLLM API server 0 on http://%s:%ld", listen_host, port);
-  printf("INFO:     Application startup complete.\n");
+  info("APIServer", "entry.py:140", "Starting vLLM server on http://%s:%ld", listen_host, port);
+  printf("INFO:     Started server process [%d]\nINFO:     Waiting for application startup.\n"
+         "INFO:     Application startup complete.\n", (int)getpid());
   fflush(stdout);
   pthread_attr_init(&detached);
   pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
