@@ -140,8 +140,9 @@ class Followers:
         self._closing.set()
         for follower in list(self._followers.values()):
             follower.close()
-        for thing in [*self._followers.values(), self._thread]:
-            thing.join(JOIN_SECONDS)
+        for follower in list(self._followers.values()):
+            follower.join(JOIN_SECONDS)
+        self._thread.join(JOIN_SECONDS)
 
     def _run(self) -> None:
         while not self._closing.wait(WRITE_EVERY_SECONDS):
