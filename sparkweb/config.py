@@ -38,19 +38,21 @@ DATA_DIR = env_path(
 )
 HOST = env_str("SPARKWEB_HOST", "127.0.0.1", "Address that the web process listens on.")
 PORT = env_int("SPARKWEB_PORT", 5173, "Port that the web process listens on.", low=1, high=65535)
-NODE_NAME = env_str("SPARKWEB_NODE", _default_node_name(), "Name of this node; the short host name if unset.")
+NODE_NAME = env_str("SPARKWEB_NODE", _default_node_name(), "Name of this node.", shown="the short host name")
 REDIS_URL = env_url(
     "REDIS_URL",
     f"unix://{redis_socket(DATA_DIR)}",
     "Redis that all processes and nodes share; without it `up` runs a private one on a Unix socket.",
     ("redis", "rediss", "unix"),
     secret=True,
+    shown="unix://<data folder>/run/redis.sock",
 )
 WEB_URL = env_url(
     "SPARKWEB_WEB_URL",
     f"http://{HOST}:{PORT}",
     "Where an agent finds the web process, for bytes too large for Redis.",
     ("http", "https"),
+    shown="http://<SPARKWEB_HOST>:<SPARKWEB_PORT>",
 )
 NODE_KEY_FILE = env_path(
     "SPARKWEB_NODE_KEY_FILE",

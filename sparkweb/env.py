@@ -8,6 +8,8 @@ supervisor and the agent read their settings with it too.
 from __future__ import annotations
 
 import os
+import re
+import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +49,40 @@ def _read(name: str, kind: str, default: T, help_text: str, convert: Callable[[s
         raise EnvironmentInvalid(f"{name}={raw!r}: {error}") from None
 
 
-def env_str(name: str, default: str, help_text: str, *, secret: bool = False) -> str:
-    """Read text. A secret's value never stands in an error or in the documents."""
-    return _read(name, "secret" if secret else "text", default, help_text, str, default)
+def env_str(
+    name: str, default: str, help_text: str, *, secret: bool = False, shown: str | None = None
+) -> str:
+    """Read text. A secret's value never stands in an error or in the documents.
+
+    `shown` stands in the documents for a default that differs between machines; so it does below.
+    """
+    return _read(
+        name, "secret" if secret else "text", default, help_text, str, default if shown is None else shown
+    )
+
+
+def env_time_zone(name: str, default: str, help_text: str) -> str:
+    """Read the name of a time zone, like Europe/Berlin."""
+
+    def convert(raw: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(raw)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("is no time zone; write one like Europe/Berlin or UTC") from None
+        return raw
+
+    return _read(name, "time zone", default, help_text, convert, default)
+
+
+def env_rate(name: str, default: str, help_text: str) -> str:
+    """Read a number of calls per second, minute, hour or day, like 1200/min."""
+
+    def convert(raw: str) -> str:
+        if not re.fullmatch(r"[1-9]\d{0,8}/(s|sec|m|min|h|hour|d|day)", raw):
+            raise ValueError("is no rate; write one like 1200/min or 20/sec")
+        return raw
+
+    return _read(name, "rate", default, help_text, convert, default)
 
 
 def env_int(name: str, default: int, help_text: str, *, low: int, high: int) -> int:
@@ -113,7 +146,13 @@ def env_path(name: str, default: Path, help_text: str, *, shown: str | None = No
 
 
 def env_url(
-    name: str, default: str, help_text: str, schemes: tuple[str, ...], *, secret: bool = False
+    name: str,
+    default: str,
+    help_text: str,
+    schemes: tuple[str, ...],
+    *,
+    secret: bool = False,
+    shown: str | None = None,
 ) -> str:
     """Read an address that begins with one of `schemes`."""
 
@@ -124,7 +163,7 @@ def env_url(
         return raw
 
     try:
-        return _read(name, "address", default, help_text, convert, default)
+        return _read(name, "address", default, help_text, convert, default if shown is None else shown)
     except EnvironmentInvalid:
         if secret:
             wanted = ", ".join(s + ":" for s in schemes)

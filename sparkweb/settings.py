@@ -13,7 +13,17 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from sparkweb import config
-from sparkweb.env import env_bool, env_int, env_list, env_path, env_str, env_url
+from sparkweb.env import (
+    EnvironmentInvalid,
+    env_bool,
+    env_int,
+    env_list,
+    env_path,
+    env_rate,
+    env_str,
+    env_time_zone,
+    env_url,
+)
 from sparkweb.installation import secret_key_read
 
 BASE_DIR = config.BASE_DIR
@@ -159,7 +169,7 @@ TEMPLATES = [
     }
 ]
 LANGUAGE_CODE = "en"
-TIME_ZONE = env_str(
+TIME_ZONE = env_time_zone(
     "SPARKWEB_TIME_ZONE", "UTC", "Time zone of dates on pages and in exports, like Europe/Berlin."
 )
 USE_TZ = True
@@ -290,8 +300,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "sparkweb.exceptions.api_exception_handler",
     "DEFAULT_THROTTLE_CLASSES": ["sparkweb.accounts.throttling.CallerRateThrottle"],
     "DEFAULT_THROTTLE_RATES": {
-        "caller": env_str("SPARKWEB_API_RATE", "1200/min", "API calls allowed for one user or key."),
-        "anon": "60/min",
+        "caller": env_rate("SPARKWEB_API_RATE", "1200/min", "API calls allowed for one user or key."),
     },
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
@@ -418,8 +427,6 @@ UNFOLD = {
 }
 
 if "*" in ALLOWED_HOSTS:
-    from sparkweb.env import EnvironmentInvalid
-
     raise EnvironmentInvalid(
         "SPARKWEB_ALLOWED_HOSTS='*': name the hosts instead; a wildcard lets any web page reach this server"
     )
