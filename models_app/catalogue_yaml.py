@@ -131,11 +131,13 @@ def yaml_dump(data: Any) -> bytes:
 class _QuotingRepresenter(SafeRepresenter):
     """Quotes text that YAML 1.1 would take for a boolean or a number in base 60; writes no aliases."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: Any) -> bool:
         return True
 
     def represent_str(self, data: str) -> Any:
         style = "'" if AMBIGUOUS.fullmatch(data) else None
+        if UNSEEN_BREAK.search(data):
+            style = '"'
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
     def represent_float(self, data: float) -> Any:
@@ -218,6 +220,8 @@ def _words(text: str) -> str:
 
 
 AMBIGUOUS = re.compile(r"(?i:y|n|yes|no|on|off)|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+# Characters that YAML takes for the end of a line, or drops, unless they are escaped.
+UNSEEN_BREAK = re.compile("[\x85\u2028\u2029\ufeff]")
 # Plain words that YAML 1.1, and with it the owners' earlier tools, reads as true and false.
 YES_NO = {"yes": True, "on": True, "no": False, "off": False}
 

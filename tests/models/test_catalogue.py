@@ -165,7 +165,24 @@ JSON_VALUES = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=12)
     | st.sampled_from(
-        ["yes", "12:30", "1e3", "0x10", "~", "- a", "#", "a: b", "2024-01-01", "'", '"', "<<", "="]
+        [
+            "yes",
+            "12:30",
+            "1e3",
+            "0x10",
+            "~",
+            "- a",
+            "#",
+            "a: b",
+            "2024-01-01",
+            "'",
+            '"',
+            "<<",
+            "=",
+            "\x85",
+            "\u2028a",
+            "\ufeff",
+        ]
     ),
     lambda child: (
         st.lists(child, max_size=3) | st.dictionaries(st.text("abc/~<", max_size=3), child, max_size=3)
