@@ -26,7 +26,7 @@ class NodeView:
     """The newest `launches` section of one node, by member, with when it came (monotonic seconds)."""
 
     received: float
-    host_boot: str
+    docker_ok: bool
     members: dict[str, dict[str, Any]]
 
 
@@ -39,7 +39,7 @@ class Observations:
     changed: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def report(self, node_name: str, entries: list[dict[str, Any]], host_boot: str) -> None:
+    def report(self, node_name: str, entries: list[dict[str, Any]], docker_ok: bool) -> None:
         """Take over a node's newest section; wake reconcile when it tells something new."""
         members = {entry["member"]: entry for entry in entries if isinstance(entry.get("member"), str)}
         for uid, entry in members.items():
@@ -47,9 +47,14 @@ class Observations:
             self.peaks[uid] = max(memory, self.peaks.get(uid, 0))
         with self._lock:
             before = self.nodes.get(node_name)
-            self.nodes[node_name] = NodeView(time.monotonic(), host_boot, members)
+            self.nodes[node_name] = NodeView(time.monotonic(), docker_ok, members)
         if before is None or _outline(before.members) != _outline(members):
             self.changed.set()
+
+    def docker_ok(self, node_name: str) -> bool:
+        """Whether the node's Docker answers; False too while control has not heard from the node."""
+        view = self.nodes.get(node_name)
+        return bool(view and view.docker_ok)
 
     def member(self, node_name: str, uid: str) -> dict[str, Any] | None:
         view = self.nodes.get(node_name)
@@ -72,9 +77,13 @@ OBSERVED = Observations()
 
 def launches_reported(node_name: str, entries: Any, report: dict[str, Any]) -> None:
     """Report handler of the section `launches`."""
-    if isinstance(entries, list):
-        host_boot = str((report.get("agent") or {}).get("host_boot") or "")
-        OBSERVED.report(node_name, [entry for entry in entries if isinstance(entry, dict)], host_boot)
+    agent = report.get("agent") or {}
+    docker_ok = (agent.get("docker") or {}).get("status") == "ok" and isinstance(entries, list)
+    members = [entry for entry in entries or [] if isinstance(entry, dict)]
+    if docker_ok or node_name not in OBSERVED.nodes:
+        OBSERVED.report(node_name, members, docker_ok)
+    else:
+        OBSERVED.nodes[node_name].docker_ok = False
 
 
 # Facts: each is applied once, inside the intake's transaction -------------------

@@ -47,6 +47,8 @@ def next_step(
     desired: str,
     node_status: str,
     entry: dict[str, Any] | None,
+    created: bool = False,
+    docker_ok: bool = True,
     restart_wanted: bool = False,
     retry_due: bool | None = None,
     seconds_in_state: float = 0.0,
@@ -54,6 +56,8 @@ def next_step(
     """Decide for one live launch. Pure.
 
     `entry` is the member's newest observation (None: the node does not see it),
+    `created` whether its container was ever there, `docker_ok` whether the node's
+    Docker answers: while it does not, not seeing a container says nothing about it,
     `retry_due` None without a planned attempt, else whether its time has come.
     """
     if retry_due is not None:
@@ -66,7 +70,7 @@ def next_step(
     if node_status == NodeStatus.STALE:
         return Step()
     if entry is None:
-        return Step(nudge="start")
+        return Step() if created and not docker_ok else Step(nudge="start")
     return _observed_step(state, entry, seconds_in_state)
 
 
@@ -127,13 +131,18 @@ class Reconciler:
         return len(launches)
 
     def _one(self, launch: Launch, member: LaunchMember | None) -> None:
+        if launch.node is None:
+            _node_deleted(launch)
+            return
         now = timezone.now()
         entry = self.observed.member(launch.node_name, member.uid) if member else None
         step = next_step(
             state=launch.state,
             desired=launch.desired,
-            node_status=launch.node.status if launch.node else NodeStatus.OFFLINE,
+            node_status=launch.node.status,
             entry=entry,
+            created=bool(member and member.container_id),
+            docker_ok=self.observed.docker_ok(launch.node_name),
             restart_wanted=launch.restart_wanted,
             retry_due=None if launch.retry_at is None else launch.retry_at <= now,
             seconds_in_state=(now - launch.state_changed_at).total_seconds(),
@@ -207,6 +216,14 @@ class Reconciler:
                 generation=generation,
                 timeout_seconds=services.STOP_TIMEOUT_SECONDS,
             )
+
+
+def _node_deleted(launch: Launch) -> None:
+    reason = (
+        f"{launch.node_name} was deleted while it was silent; a container may still run there. "
+        "Add the node again and SparkWeb stops it."
+    )
+    launch_move(launch, S.FAILED, message=reason, failure_code="node_deleted", failure_reason=reason)
 
 
 def _live_member(launch: Launch) -> LaunchMember | None:

@@ -26,6 +26,8 @@ def step(**situation: Any) -> Step:
     [
         ({}, "", "start"),  # nobody sees it: ask again
         ({"state": S.READY}, "", "start"),  # the agent forgot it: ask again, it is adopted
+        ({"state": S.READY, "created": True, "docker_ok": False}, "", ""),  # Docker is away: it may well run
+        ({"docker_ok": False}, "", "start"),  # nothing was made yet: the node says what is wrong
         ({"entry": {"phase": "pulling"}}, S.PULLING, ""),
         ({"entry": {"phase": "creating"}, "state": S.PULLING}, S.STARTING, ""),
         ({"entry": LOADING, "state": S.STARTING}, S.LOADING, ""),
