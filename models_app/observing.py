@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,9 +22,8 @@ PARK_WITHIN_SECONDS = 600
 
 @dataclass
 class NodeView:
-    """The newest `launches` section of one node, by member, with when it came (monotonic seconds)."""
+    """The newest `launches` section of one node, by member, and whether its Docker answered then."""
 
-    received: float
     docker_ok: bool
     members: dict[str, dict[str, Any]]
 
@@ -47,7 +45,7 @@ class Observations:
             self.peaks[uid] = max(memory, self.peaks.get(uid, 0))
         with self._lock:
             before = self.nodes.get(node_name)
-            self.nodes[node_name] = NodeView(time.monotonic(), docker_ok, members)
+            self.nodes[node_name] = NodeView(docker_ok, members)
         if before is None or _outline(before.members) != _outline(members):
             self.changed.set()
 
