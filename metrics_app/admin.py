@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 
 from metrics_app.models import Node
-from metrics_app.services import node_create, node_delete, node_update
+from metrics_app.services import node_create, node_delete, node_update, node_uses
 from sparkweb.admin_base import ServiceAdmin, admin_actor
 from sparkweb.management.commands.create_node import node_instructions
 
@@ -67,6 +67,10 @@ class NodeAdmin(ServiceAdmin):
     ) -> HttpResponse:
         lines = node_instructions(obj.name, request._private_key)  # type: ignore[attr-defined]
         return self.secret_once(request, obj, f"The node {obj.name}", lines)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Node | None = None) -> bool:
+        runs = obj is not None and node_uses(obj)
+        return not runs and super().has_delete_permission(request, obj)
 
     def delete_model(self, request: HttpRequest, obj: Node) -> None:
         node_delete(node=obj, actor=admin_actor(request))

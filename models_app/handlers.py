@@ -1,8 +1,10 @@
-"""Where models_app joins the intake: the facts and the report section that it answers for."""
+"""Where models_app joins others: facts and a report section at the intake, and what keeps a node."""
 
 from __future__ import annotations
 
+from metrics_app import services as nodes
 from models_app import observing
+from models_app.selectors import live_on_node
 from sparkweb.node_link import registry
 
 
@@ -10,3 +12,4 @@ def register() -> None:
     for verb, handler in observing.FACTS.items():
         registry.fact_handler(verb)(handler)
     registry.report_handler("launches")(observing.launches_reported)
+    nodes.USES.append(live_on_node)

@@ -67,6 +67,12 @@ class DefinitionCard:
         return launch.ended_at is not None and timezone.now() - launch.ended_at < ATTENTION_FOR
 
 
+def live_on_node(node: Node) -> list[str]:
+    """Return the definitions whose launches on a node have not ended."""
+    launches = Launch.objects.filter(node=node, live=True)
+    return list(launches.order_by("definition_slug").values_list("definition_slug", flat=True))
+
+
 def compat_status(state: str) -> str:
     """Return running, starting, stopped or not_created, as older clients know it."""
     return "not_created" if state == "not_created" else COMPAT.get(LaunchState(state), "stopped")

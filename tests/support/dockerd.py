@@ -95,6 +95,11 @@ class Dockerd:
             return None
         return pid
 
+    def kill(self) -> None:
+        """SIGKILL for it alone, as a crash: `start` brings it back with its containers and images."""
+        self._signal(signal.SIGKILL)
+        self._wait_for_end(self.pid or 0)
+
     def freeze(self) -> None:
         """SIGSTOP: connections are accepted by the kernel, and never answered."""
         self._signal(signal.SIGSTOP)

@@ -44,6 +44,8 @@ class RedisServer:
 
     @property
     def url(self) -> str:
+        if password := self.config.get("requirepass"):
+            return self.url_as("default", password)
         return f"redis://127.0.0.1:{self.port}/0" if self.port else f"unix://{self.socket}"
 
     def url_as(self, user: str, password: str) -> str:
