@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
+import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-STOP_SECONDS = 2
+STOP_SECONDS = 1
 BACKLOG = 512
 # Frames from browsers are at most 4 kB; a little more reaches us, so that we can say why we close.
 FRAME_LIMIT_BYTES = 16 * 1024
@@ -49,6 +52,18 @@ class Server(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    async def serve_and_exit(self, sockets: list[socket.socket]) -> None:
+        """Serve until told to stop, then end the process.
+
+        At once: a request's thread may still wait for the database or a
+        container, but its client is gone, and leaving in order would wait for it.
+        """
+        await self.serve(sockets)
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
 
 def server_make(app: Any) -> Server:
     """Return a server for an ASGI application that is told its sockets when it runs.
@@ -80,14 +95,9 @@ def server_make(app: Any) -> Server:
 
 def listen(host: str, ports: list[int]) -> list[socket.socket]:
     """Return a listening socket for each port of `host`, or none at all. Raises PortTaken."""
-    opened: list[socket.socket] = []
-    try:
-        for port in ports:
-            opened.append(_listen_one(host, port))
-    except PortTaken:
-        for one in opened:
-            one.close()
-        raise
+    with contextlib.ExitStack() as undo:
+        opened = [undo.enter_context(_listen_one(host, port)) for port in ports]
+        undo.pop_all()
     return opened
 
 

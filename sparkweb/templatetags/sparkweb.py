@@ -9,7 +9,7 @@ from typing import Any
 
 from django import template
 from django.conf import settings
-from django.utils.html import conditional_escape
+from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
@@ -22,8 +22,8 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 def icon(name: str, css: str = "", label: str = "") -> SafeString:
     """Put a Tabler icon into the page as SVG. With `label` it is named for screen readers, else hidden."""
     svg = _svg(name)
-    classes = conditional_escape(f"icon {css}".strip())
-    spoken = f'role="img" aria-label="{conditional_escape(label)}"' if label else 'aria-hidden="true"'
+    classes = escape(f"icon {css}".strip())
+    spoken = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
     return mark_safe(svg.replace("<svg ", f'<svg class="{classes}" {spoken} ', 1))  # noqa: S308 - our own files
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import asyncio
 import warnings
 from typing import Any
 
+import uvloop
 from django.conf import settings
 from django.core.checks import ERROR
 from django.core.management.base import BaseCommand, CommandError
@@ -30,11 +30,8 @@ class Command(BaseCommand):
         warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
         from sparkweb.asgi import application
 
-        server_make(application).run(sockets=sockets)
-        # A request's thread may still wait for the database, but its client is gone.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(server_make(application).serve_and_exit(sockets))
 
     def _check(self) -> None:
         for message in checks.web_checks():
