@@ -24,6 +24,10 @@ _ERROR = re.compile(
 )
 # vLLM's parent process says only that the child failed; the cause stands above.
 _NO_CAUSE = re.compile(r"See root cause above|Engine core initialization failed")
+# pydantic, which checks vLLM's configuration, says what is wrong on the lines after: a field's name, if it
+# is one, then a sentence that ends with "[type=value_error, …]".
+_VALIDATION = re.compile(r"ValidationError: \d+ validation errors? for \w+$")
+_VALIDATION_TYPE = re.compile(r"\s*\[type=\w+, .*$")
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,22 @@ def line_of_failure(lines: list[str]) -> str:
     Without time, process and source file; "" when there are no words at all.
     """
     worded = [line for line in (_PREFIX.sub("", line_clean(raw)).strip() for raw in lines) if line]
+    worded = [_with_sentence(line, worded[n + 1 : n + 3]) for n, line in enumerate(worded)]
     errors = [line for line in worded if _ERROR.search(line)]
     causes = [line for line in errors if not _NO_CAUSE.search(line)]
     best = (causes or errors or [line for line in worded if any(map(str.isalnum, line))] or [""])[-1]
     return best if len(best) <= REASON_LIMIT else best[: REASON_LIMIT - 1] + "…"
+
+
+def _with_sentence(line: str, after: list[str]) -> str:
+    """A ValidationError that names what is wrong, from the two lines after it; other lines as they are."""
+    if not _VALIDATION.search(line):
+        return line
+    for n, sentence in enumerate(after):
+        if _VALIDATION_TYPE.search(sentence):
+            words = _VALIDATION_TYPE.sub("", sentence).removeprefix("Value error, ")
+            return ": ".join(["ValidationError", *after[:n], words])
+    return line
 
 
 def exit_signal(exit_code: int) -> str | None:

@@ -18,6 +18,15 @@ VLLM_FAILURE = """\
 (APIServer pid=1)   File "/opt/vllm/bin/vllm", line 8, in <module>
 (APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above. Failed: {}
 [rank0]: warnings.warn(""".splitlines()
+VLLM_INVALID = """\
+(APIServer pid=1) pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
+(APIServer pid=1)   Value error, User-specified max_model_len (9) is too great. [type=value_error, input_value=A()]
+(APIServer pid=1)     For further information visit https://errors.pydantic.dev/2.14/v/value_error""".splitlines()
+VLLM_FIELD = """\
+pydantic_core._pydantic_core.ValidationError: 1 validation error for CacheConfig
+block_size
+  Input should be 1, 8 or 16 [type=literal_error, input_value=5, input_type=int]
+    For further information visit https://errors.pydantic.dev/2.14/v/literal_error""".splitlines()
 
 
 @pytest.mark.parametrize(
@@ -32,6 +41,9 @@ VLLM_FAILURE = """\
         (VLLM_FAILURE, "ValueError: Free memory on device (3.1/119.6 GiB)"),
         (VLLM_FAILURE[2:], "RuntimeError: Engine core initialization failed. See root cause above. "
                            "Failed: {}"),
+        (VLLM_INVALID, "ValidationError: User-specified max_model_len (9) is too great."),
+        (VLLM_INVALID[:1], "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig"),
+        (VLLM_FIELD, "ValidationError: block_size: Input should be 1, 8 or 16"),
         (["\x1b[31mOSError: no such model\x1b[0m", "bye"], "OSError: no such model"),
         (["torch.OutOfMemoryError: CUDA out of memory"], "torch.OutOfMemoryError: CUDA out of memory"),
     ],
