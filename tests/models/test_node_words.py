@@ -20,7 +20,7 @@ VLLM_FAILURE = """\
 [rank0]: warnings.warn(""".splitlines()
 VLLM_INVALID = """\
 (APIServer pid=1) pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
-(APIServer pid=1)   Value error, User-specified max_model_len (9) is too great. [type=value_error, input_value=A()]
+(APIServer pid=1)   Value error, User-specified max_model_len (9) is too great. [type=value_error, input=A()]
 (APIServer pid=1)     For further information visit https://errors.pydantic.dev/2.14/v/value_error""".splitlines()
 VLLM_FIELD = """\
 pydantic_core._pydantic_core.ValidationError: 1 validation error for CacheConfig
@@ -42,7 +42,7 @@ block_size
         (VLLM_FAILURE[2:], "RuntimeError: Engine core initialization failed. See root cause above. "
                            "Failed: {}"),
         (VLLM_INVALID, "ValidationError: User-specified max_model_len (9) is too great."),
-        (VLLM_INVALID[:1], "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig"),
+        (VLLM_INVALID[:1], VLLM_INVALID[0].partition(") ")[2]),
         (VLLM_FIELD, "ValidationError: block_size: Input should be 1, 8 or 16"),
         (["\x1b[31mOSError: no such model\x1b[0m", "bye"], "OSError: no such model"),
         (["torch.OutOfMemoryError: CUDA out of memory"], "torch.OutOfMemoryError: CUDA out of memory"),
