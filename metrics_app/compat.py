@@ -88,6 +88,6 @@ def _tell_others(level: str) -> None:
     for name in Node.objects.values_list("name", flat=True):
         commands.send(name, "metrics.log_level", level=level)
     try:
-        log_level_apply.apply_async([level], retry=False)
+        log_level_apply.apply_async((level,), retry=False)
     except (OperationalError, OSError):
         return

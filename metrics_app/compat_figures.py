@@ -53,9 +53,13 @@ def memory(report: dict[str, Any]) -> dict[str, Any]:
 def containers(report: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the answer of `GET /api/containers`."""
     return [
-        {"name": row["name"], "status": row.get("status") or row.get("state") or "", "ports": ", ".join(row.get("ports") or [])}
+        {
+            "name": row["name"],
+            "status": row.get("status") or row.get("state") or "",
+            "ports": ", ".join(row.get("ports") or []),
+        }
         for row in report.get("containers") or []
-    ]  # fmt: skip
+    ]
 
 
 def _gpu(gpu: dict[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class CompatDiscreteGpu(serializers.Serializer[Any]):
 
 
 class CompatMemory(serializers.Serializer[Any]):
-    """Memory of a node. `unified` is the host's; `discrete_gpu` is null on unified memory and without a GPU."""
+    """Memory of a node. `unified` is the host's; `discrete_gpu` is null where there is none."""
 
     unified = CompatUnified()
     gpu_processes = CompatGpuProcess(many=True)

@@ -202,7 +202,7 @@ class CatalogueParser(BaseParser):
 
     media_type = "*/*"
 
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> bytes:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         data: bytes = stream.read(CATALOGUE_LIMIT_BYTES + 1)
         if len(data) > CATALOGUE_LIMIT_BYTES:
             raise ValidationError(f"models.yaml: over {CATALOGUE_LIMIT_BYTES} bytes; a catalogue is smaller.")

@@ -166,7 +166,7 @@ def _definition(slug: str) -> ModelDefinition:
 
 
 def _container_wait(launch: Launch, seconds: float) -> str | None:
-    """Return the id of the launch's container, after waiting up to `seconds` for it; None when there is none."""
+    """Return the id of the launch's container, after waiting up to `seconds` for it; None if none came."""
     deadline = time.monotonic() + seconds
     while True:
         launch.refresh_from_db()

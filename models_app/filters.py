@@ -22,7 +22,7 @@ class DefinitionFilter(filters.FilterSet):
 
 
 class LaunchFilter(filters.FilterSet):
-    """`?state=` (several allowed), `?live=`, `?definition=`, `?node=`, `?engine=`, `?person=`, `?since=`, `?until=`."""
+    """By state (several allowed), live, definition, node, engine, person, and when it was asked for."""
 
     state = filters.MultipleChoiceFilter(choices=LaunchState.choices)
     live = filters.BooleanFilter()

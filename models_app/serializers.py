@@ -102,7 +102,7 @@ class LaunchWrite(serializers.Serializer[Any]):
 
 
 class EventSerializer(serializers.ModelSerializer[LaunchEvent]):
-    data = serializers.DictField(read_only=True)
+    data = serializers.DictField(read_only=True)  # type: ignore[assignment]
 
     class Meta:
         model = LaunchEvent
@@ -146,7 +146,7 @@ class StartupProgressSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class CompatModelSerializer(serializers.Serializer[DefinitionCard]):
+class CompatModelSerializer(serializers.Serializer[Any]):
     """A model as older clients know it; `state` is the true state beside the older `status`."""
 
     id = serializers.CharField(source="definition.slug")

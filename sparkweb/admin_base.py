@@ -31,14 +31,14 @@ class _OnlyShown:
         return False
 
 
-class ReadOnlyAdmin(_OnlyShown, ModelAdmin):  # type: ignore[type-arg,misc]
+class ReadOnlyAdmin(_OnlyShown, ModelAdmin):
     """A table that is written by services alone."""
 
     list_per_page = 50
     show_full_result_count = False
 
 
-class ReadOnlyInline(_OnlyShown, TabularInline):  # type: ignore[type-arg,misc]
+class ReadOnlyInline(_OnlyShown, TabularInline):
     """Rows below their parent, as they are."""
 
     extra = 0
@@ -47,7 +47,7 @@ class ReadOnlyInline(_OnlyShown, TabularInline):  # type: ignore[type-arg,misc]
     tab = True
 
 
-class ServiceAdmin(ModelAdmin):  # type: ignore[type-arg]
+class ServiceAdmin(ModelAdmin):
     """A table that is changed through services, one row at a time."""
 
     list_per_page = 50

@@ -66,7 +66,7 @@ def debug_in_public(**_: Any) -> Sequence[CheckMessage]:
 def clear_text_in_public(**_: Any) -> Sequence[CheckMessage]:
     if is_loopback(config.HOST) or settings.HTTPS:
         return []
-    hint = "Put a reverse proxy with HTTPS before SparkWeb and set SPARKWEB_HTTPS=1 and SPARKWEB_TRUSTED_PROXIES."
+    hint = "Put a reverse proxy with HTTPS before it; set SPARKWEB_HTTPS=1 and SPARKWEB_TRUSTED_PROXIES."
     message = (
         f"SPARKWEB_HOST={config.HOST} lets others in without HTTPS: passwords cross the network in clear."
     )

@@ -56,7 +56,7 @@ _shared: list[Any] = [
 ]
 
 
-class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
+class _Handler(logging.StreamHandler):
     """Ours among the root logger's handlers; tests and libraries may have theirs."""
 
 
@@ -104,7 +104,9 @@ def _formatter(as_json: bool) -> logging.Formatter:
     if as_json:
         render: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        render = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Plain: where rich is installed the default shows local variables, secrets among them.
+        plain = structlog.dev.plain_traceback
+        render = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, secrets_hide, *render],

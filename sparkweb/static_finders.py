@@ -17,14 +17,14 @@ class ListedFilesFinder(FileSystemFinder):
     def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:
         if not _is_listed(path):
             return [] if find_all else None
-        return super().find(path, find_all=find_all, **kwargs)
+        return super().find(path, find_all=find_all, **kwargs)  # type: ignore[call-overload]
 
     def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[Any]:
         for path, storage in super().list(ignore_patterns):
             if _is_listed(str(Path(getattr(storage, "prefix", None) or "") / path)):
                 yield path, storage
 
-    def check(self, **kwargs: Any) -> list[Any]:
+    def check(self, **kwargs: Any) -> Any:
         # Missing folders are told by sparkweb.checks, with what to do about them.
         return [message for message in super().check(**kwargs) if message.id != "staticfiles.W004"]
 

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -31,7 +31,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):
-            self.scope["extensions"]["sparkweb.abort"] = self.transport.abort  # type: ignore[index,typeddict-unknown-key]
+            extensions: dict[str, Any] = cast("dict[str, Any]", self.scope["extensions"])
+            extensions["sparkweb.abort"] = self.transport.abort
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()

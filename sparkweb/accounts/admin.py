@@ -41,7 +41,7 @@ class LastAdminKept(UserChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(ServiceAdmin, DjangoUserAdmin):  # type: ignore[type-arg,misc]
+class UserAdmin(ServiceAdmin, DjangoUserAdmin):
     form = LastAdminKept
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -87,7 +87,7 @@ class UserAdmin(ServiceAdmin, DjangoUserAdmin):  # type: ignore[type-arg,misc]
         user_delete(user=obj, actor=admin_actor(request))
 
 
-class ApiKeyAdminForm(forms.ModelForm):  # type: ignore[type-arg]
+class ApiKeyAdminForm(forms.ModelForm):
     scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=forms.CheckboxSelectMultiple)
 
     class Meta:
@@ -141,7 +141,9 @@ class ApiKeyAdmin(ServiceAdmin):
             return super().add_view(request, form_url, extra_context)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        made, text = api_key_create(user=obj.user, scopes=form.cleaned_data["scopes"], name=obj.name, actor=admin_actor(request))  # fmt: skip
+        made, text = api_key_create(
+            user=obj.user, scopes=form.cleaned_data["scopes"], name=obj.name, actor=admin_actor(request)
+        )
         ApiKey.objects.filter(pk=made.pk).update(expires_at=obj.expires_at)
         obj.pk, obj.prefix, obj.key_hash, obj.scopes = made.pk, made.prefix, made.key_hash, made.scopes
         request._new_key = text  # type: ignore[attr-defined]

@@ -15,7 +15,8 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet, ModelViewSet, ReadOnlyModelViewSet
 
-from sparkweb.accounts.models import ApiKey, AuditEntry, Role, User
+from sparkweb.accounts.models import RANK, ApiKey, AuditEntry, Role, User
+from sparkweb.accounts.permissions import caller_rank
 from sparkweb.accounts.serializers import (
     ApiKeyMade,
     ApiKeySerializer,
@@ -81,11 +82,10 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
     session_or_admin_key = {"create", "destroy"}
 
     def get_queryset(self) -> QuerySet[ApiKey]:
-        user = self.request.user
-        everyone = isinstance(user, User) and user.has_role(Role.ADMIN) and (
+        everyone = caller_rank(self.request) >= RANK[Role.ADMIN] and (
             self.action != "list" or self.request.query_params.get("all") == "true"
         )  # fmt: skip
-        return self.queryset if everyone else self.queryset.filter(user_id=user.pk)
+        return self.queryset if everyone else self.queryset.filter(user__pk=self.request.user.pk or 0)
 
     @extend_schema(summary="Make an API key", request=ApiKeyWrite, responses={201: ApiKeyMade, **refusals()})
     def create(self, request: Request) -> Response:
@@ -132,10 +132,10 @@ class WhoAmI(APIView):
 
     @extend_schema(summary="Who am I", responses={200: WhoAmISerializer, **refusals()})
     def get(self, request: Request) -> Response:
+        user = request.user
+        assert isinstance(user, User)
         scopes = request.auth.scopes if isinstance(request.auth, ApiKey) else None
-        return Response(
-            {"username": request.user.get_username(), "role": request.user.role, "scopes": scopes}
-        )
+        return Response({"username": user.username, "role": user.role, "scopes": scopes})
 
 
 def _owner(request: Request, username: Any) -> User:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from django.db import OperationalError, transaction
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
@@ -13,8 +15,10 @@ from rest_framework.request import Request
 
 from sparkweb.accounts.middleware import CHALLENGE
 from sparkweb.accounts.models import ApiKey, User
+from sparkweb.locks import lock_wait
 
 USED_EVERY = timedelta(seconds=60)
+NOTE_WAIT_SECONDS = 0.05
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -53,13 +57,17 @@ def _why_unusable(key: ApiKey) -> str:
 
 
 def _note_use(key: ApiKey) -> None:
-    """Remember when a key was used, at most once a minute: no write for each read."""
+    """Remember when a key was used, at most once a minute: no write for each read.
+
+    While the database is locked the note is left to the next call: a read waits for no writer.
+    """
     now = timezone.now()
     if key.last_used_at is None or now - key.last_used_at >= USED_EVERY:
-        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+        with suppress(OperationalError), lock_wait(NOTE_WAIT_SECONDS), transaction.atomic():
+            ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
 
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class ApiKeyScheme(OpenApiAuthenticationExtension):
     target_class = ApiKeyAuthentication
     name = "apiKey"
 
@@ -67,7 +75,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "http", "scheme": "bearer", "description": "API key, made on the page API keys."}
 
 
-class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class SessionScheme(OpenApiAuthenticationExtension):
     target_class = LoginSessionAuthentication
     name = "session"
 

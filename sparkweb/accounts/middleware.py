@@ -19,8 +19,14 @@ from sparkweb.env import EnvironmentInvalid
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
-FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT",
-             "HTTP_FORWARDED", "HTTP_X_REAL_IP")  # fmt: skip
+FORWARDED = (
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PORT",
+    "HTTP_FORWARDED",
+    "HTTP_X_REAL_IP",
+)
 PUBLIC = {"login", "health"}
 """URL names that answer without login. Static files never reach this far; the API checks keys itself."""
 PASSWORD_PAGES = {"password_change", "logout", "login", "health"}

@@ -47,7 +47,7 @@ class User(AbstractUser):
         default=False, help_text="Send to the password page until a new one is set."
     )
 
-    objects: ClassVar[SparkUserManager] = SparkUserManager()  # type: ignore[assignment]
+    objects: ClassVar[SparkUserManager] = SparkUserManager()
 
     def save(self, *args, **kwargs):  # type: ignore[no-untyped-def]
         self.is_staff = self.is_superuser = self.role == Role.ADMIN

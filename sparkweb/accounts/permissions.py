@@ -67,7 +67,9 @@ def _key_floor(request: Request, view: Any) -> int:
 
 
 def _refusal(request: Request, role: Role) -> str:
-    if isinstance(request.auth, ApiKey) and request.user.has_role(role):
+    user = request.user
+    assert isinstance(user, User)
+    if isinstance(request.auth, ApiKey) and user.has_role(role):
         held = ", ".join(request.auth.scopes) or "none"
         return f"This API key has the scope {held}; this call needs {SCOPE_OF_ROLE[role].value} or more."
-    return f"This needs the role {role.value}; {request.user.get_username()} is {request.user.role}."
+    return f"This needs the role {role.value}; {user.username} is {user.role}."

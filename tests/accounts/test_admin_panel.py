@@ -134,8 +134,13 @@ def test_the_only_admin_stays_admin(panel: Client, admin: User) -> None:
 
 
 def test_new_user_must_change_the_password_set_for_them(panel: Client) -> None:
-    data = {"username": "eve", "role": "viewer", "password1": "a long enough one", "password2": "a long enough one",
-            "usable_password": "true"}  # fmt: skip
+    data = {
+        "username": "eve",
+        "role": "viewer",
+        "password1": "a long enough one",
+        "password2": "a long enough one",
+        "usable_password": "true",
+    }
     assert panel.post(reverse("admin:accounts_user_add"), data).status_code == 302
     eve = User.objects.get(username="eve")
     assert eve.must_change_password

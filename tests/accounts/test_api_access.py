@@ -142,7 +142,8 @@ def test_admin_keeps_users(bearer: Bearer, admin: User) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{"username": "eve", "password": "password"}, {"username": "eve", "password": "12345678901"}, {"username": "a b"},
+    [{"username": "eve", "password": "password"}, {"username": "eve", "password": "12345678901"},
+     {"username": "a b"},
      {"username": "eve", "role": "king"}, {"username": ""}, {"username": "admin"}, {}],
 )  # fmt: skip
 def test_wrong_users_are_refused(bearer: Bearer, admin: User, body: dict[str, Any]) -> None:
@@ -202,8 +203,11 @@ def test_too_many_calls_are_answered_429_with_retry_after(
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(OperationalError("database is locked"), "database_unavailable"), (StreamsDown("Redis at /x: gone"), "redis_unavailable")],
-)  # fmt: skip
+    [
+        (OperationalError("database is locked"), "database_unavailable"),
+        (StreamsDown("Redis at /x: gone"), "redis_unavailable"),
+    ],
+)
 def test_what_is_away_is_a_503_that_says_so(
     bearer: Bearer, viewer: User, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
 ) -> None:

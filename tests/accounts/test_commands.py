@@ -166,8 +166,13 @@ def test_static_files_are_served_without_login_and_compressed(web: WebProcess) -
     page = web.folder / "static" / "staticfiles.json"
     name = page.read_text().split('"css/base.css": "')[1].split('"')[0]
     with socket.create_connection(("127.0.0.1", web.port), timeout=5) as connection:
-        request = f"GET /static/{name} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
-        connection.sendall(request.encode())
+        lines = [
+            f"GET /static/{name} HTTP/1.1",
+            "Host: localhost",
+            "Accept-Encoding: gzip",
+            "Connection: close",
+        ]
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
         head = connection.recv(2000).lower()
     assert head.startswith(b"http/1.1 200")
     assert b"content-encoding: gzip" in head

@@ -139,7 +139,8 @@ def rendered(text: str, **context: Any) -> str:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, "–"), ("", "–"), (0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 2**30, "5.0 GiB"), (2**60, "1024.0 PiB")],
+    [(None, "–"), ("", "–"), (0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 2**30, "5.0 GiB"),
+     (2**60, "1024.0 PiB")],
 )  # fmt: skip
 def test_bytes(value: Any, expected: str) -> None:
     assert rendered("{{ value|bytes }}", value=value) == expected

@@ -79,8 +79,16 @@ async def test_nobody_is_told_to_log_in(web: WebProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "https://127.0.0.1:{port}", "http://127.0.0.1:1", "http://localhost:{port}", "null", ""]
-)  # fmt: skip
+    "origin",
+    [
+        "http://evil.example",
+        "https://127.0.0.1:{port}",
+        "http://127.0.0.1:1",
+        "http://localhost:{port}",
+        "null",
+        "",
+    ],
+)
 async def test_other_origins_are_refused(web: WebProcess, cookie: str, origin: str) -> None:
     assert await refused(web, cookie, Origin=origin.format(port=web.port)) == 403
 

@@ -22,7 +22,8 @@ REPORT: dict[str, Any] = {
     "gpu": {"status": "ok", "unified_memory": False},
     "gpus": [
         {"index": 0, "name": "RTX", "utilization_percent": 12, "memory_used_bytes": 4 * GIB,
-         "memory_total_bytes": 16 * GIB, "memory_held_bytes": 3 * GIB, "power_watts": 55.5, "power_limit_watts": 300,
+         "memory_total_bytes": 16 * GIB, "memory_held_bytes": 3 * GIB, "power_watts": 55.5,
+         "power_limit_watts": 300,
          "temperature_celsius": 41, "processes": [{"pid": 9, "name": "python", "memory_bytes": GIB}]}
     ],
     "host": {"cpu_percent": 3.5, "memory_total_bytes": 64 * GIB, "memory_used_bytes": 16 * GIB,
@@ -157,13 +158,20 @@ def test_log_level_is_read_and_changed_at_run_time(
 
 
 def test_model_has_the_old_fields_and_the_true_state(api: Client, node: Any) -> None:
-    DefinitionFactory(slug="qwen", name="Qwen", port=8104, container_name="vllm-qwen", estimated_memory_gb=45, description="d",
-                      settings={"max_model_len": 65536, "enable_auto_tool_choice": True, "tool_call_parser": "hermes"})  # fmt: skip
+    DefinitionFactory(
+        slug="qwen",
+        name="Qwen",
+        port=8104,
+        container_name="vllm-qwen",
+        estimated_memory_gb=45,
+        description="d",
+        settings={"max_model_len": 65536, "enable_auto_tool_choice": True, "tool_call_parser": "hermes"},
+    )
     assert api.get("/api/models/qwen").json() == {
-        "id": "qwen", "name": "Qwen", "engine": "vllm", "port": 8104, "status": "not_created", "state": "not_created",
-        "container_name": "vllm-qwen", "memory_mb": None, "startup_progress": None, "description": "d",
-        "estimated_memory_gb": 45.0, "model_id": "org/model", "max_context_length": 65536, "supports_tools": True,
-        "tool_call_parser": "hermes", "node": None,
+        "id": "qwen", "name": "Qwen", "engine": "vllm", "port": 8104,
+        "status": "not_created", "state": "not_created", "container_name": "vllm-qwen", "memory_mb": None, "startup_progress": None, "description": "d",
+        "estimated_memory_gb": 45.0, "model_id": "org/model", "max_context_length": 65536,
+        "supports_tools": True, "tool_call_parser": "hermes", "node": None,
     }  # fmt: skip
     assert [model["id"] for model in api.get("/api/models").json()] == ["qwen"]
 
@@ -222,7 +230,10 @@ def test_start_short_of_memory_is_refused_and_forced(api: Client, reported: Call
     assert body["hint"]
     check = api.get("/api/models/big/memory-check").json()
     assert (check["can_start"], check["remaining_gb"], set(check)) == (
-        False, -152.0, {"can_start", "available_gb", "required_gb", "remaining_gb", "warning", "error"})  # fmt: skip
+        False,
+        -152.0,
+        {"can_start", "available_gb", "required_gb", "remaining_gb", "warning", "error"},
+    )
     forced = api.post("/api/models/big/start?force=true&reason=benchmark")
     assert forced.status_code == 202
     assert "200" in forced.json()["memory_warning"]

@@ -74,8 +74,12 @@ class WebProcess:
         if not (static / "staticfiles.json").exists():
             self.manage("collectstatic", "--noinput")
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "web"], cwd=ROOT, env=self.environment, stdout=self.log.open("ab"), stderr=subprocess.STDOUT
-        )  # fmt: skip
+            [sys.executable, "manage.py", "web"],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=self.log.open("ab"),
+            stderr=subprocess.STDOUT,
+        )
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
