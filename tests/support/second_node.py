@@ -232,10 +232,14 @@ def standins_import(stack: Stack, **environments: dict[str, str]) -> dict[str, i
 
 
 def launch_stopped(stack: Stack, uid: str) -> None:
-    """Stop a launch and wait for its end."""
+    """Stop a launch; wait for its end, and until nothing is left of it on the stack's engine."""
     status, answer = stack.call("POST", f"/api/launches/{uid}/stop/")
     assert status == 202, (status, answer)
     stack.wait_state(uid, "stopped")
+    wait_for(
+        lambda: not [one for one in stack.containers() if one.labels["sparkweb.launch"] == uid],
+        "no container of the launch is left",
+    )
 
 
 def events(stack: Stack, uid: str) -> list[str]:
