@@ -6,7 +6,7 @@ import warnings
 
 from celery import Celery
 from celery.apps.worker import Worker
-from celery.platforms import SecurityWarning
+from celery.exceptions import SecurityWarning
 
 from sparkweb import config
 

@@ -25,7 +25,7 @@ ORDER = [step for step, _ in STEPS]
 
 @register.inclusion_tag("models_app/_model_cards.html", takes_context=True)
 def model_cards(context: Context, node: Node) -> dict[str, Any]:
-    """Show every definition with its launch on `node`: what runs or failed lately first, the others behind."""
+    """Show every definition with its launch on `node`: what runs or failed lately first."""
     cards = definition_cards(node)
     front = [card for card in cards if card.is_live or card.needs_attention]
     return {
