@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
@@ -60,6 +60,12 @@ def _moment(moment: datetime | None, kind: str, ending: str) -> SafeString | str
         words,
         ending,
     )
+
+
+@register.filter
+def ticking(seconds: float) -> SafeString | str:
+    """Write a duration that goes on: the page counts up from `seconds`."""
+    return _moment(timezone.now() - timedelta(seconds=seconds), "span", "")
 
 
 @register.filter

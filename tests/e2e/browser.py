@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import orjson
 from django.conf import settings
 from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.http import HttpRequest
+from playwright.sync_api import Page
 
 from tests.support.redis import RedisServer
 
@@ -48,3 +50,11 @@ def snapshot_store(server: RedisServer, node: str, report: dict[str, Any], recei
     stored = {"report": report, "received_at": received_at, "boot": "b", "seq": 1}
     with server.client() as client:
         client.set(f"sparkweb:snapshot:{node}", orjson.dumps(stored))
+
+
+def until(page: Page, expression: str, seconds: float = 10.0) -> None:
+    """Wait until a JavaScript expression is true. Playwright's own way needs eval, which we forbid."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, f"never true: {expression}"
+        page.wait_for_timeout(20)

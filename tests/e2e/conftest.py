@@ -80,6 +80,16 @@ class PlayedSocket:
         self.routes[-1].close(code=code if code >= 3000 else 3000)
 
 
+def visit(page: Page, address: str) -> None:
+    """Go there; again when Chromium cut requests because a container changed the network interfaces."""
+    for _ in range(4):
+        cut: list[str] = []
+        page.on("requestfailed", lambda request, cut=cut: cut.append(request.failure or ""))
+        page.goto(address)
+        if not any("ERR_NETWORK_CHANGED" in reason for reason in cut):
+            return
+
+
 Opened = Callable[..., tuple[Page, PlayedSocket]]
 
 
@@ -109,7 +119,7 @@ def open_page(chromium: Browser, site: str, client_of: Any) -> Iterator[Opened]:
             lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None,
         )
         socket = PlayedSocket(page)
-        page.goto(site + path)
+        visit(page, site + path)
         if ready and user is not None:
             page.locator("[data-link-state][data-state=open]").first.wait_for(state="attached")
         return page, socket

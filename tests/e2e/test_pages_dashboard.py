@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from metrics_app.models import Node
 from sparkweb.accounts.models import User
+from tests.e2e.browser import until
 from tests.e2e.conftest import Opened, PlayedSocket
 from tests.support import frames
 
@@ -124,7 +125,7 @@ def test_history_fills_the_charts_and_gaps_stay_gaps(
     page, socket = open_page("/", page_viewer)
     now = play(socket)
     socket.send(frames.history("spark-1", "gb10", now))
-    page.wait_for_function("document.querySelector('.tile .plot').chart.plot.data[0].length > 800")
+    until(page, "document.querySelector('.tile .plot').chart.plot.data[0].length > 800")
     lengths = page.evaluate(
         """() => [...document.querySelectorAll('.tile .plot')].map(({chart}) => {
             const [t, y] = chart.plot.data;
@@ -141,14 +142,14 @@ def test_silence_in_the_history_is_drawn_as_a_gap(house: Node, page_viewer: User
     now = time.time() + 5
     play(socket, at=now)
     play(socket, seq=2, at=now + 60)
-    page.wait_for_function("document.querySelector('.tile .plot').chart.plot.data[1].at(-2) === null")
+    until(page, "document.querySelector('.tile .plot').chart.plot.data[1].at(-2) === null")
 
 
 def test_hovering_a_chart_shows_what_was(house: Node, page_viewer: User, open_page: Opened) -> None:
     page, socket = open_page("/", page_viewer)
     now = play(socket)
     socket.send(frames.history("spark-1", "gb10", now, gap=False))
-    page.wait_for_function("document.querySelector('.tile .plot').chart.plot.data[0].length > 800")
+    until(page, "document.querySelector('.tile .plot').chart.plot.data[0].length > 800")
     expect(tile(page, "CPU").locator("[data-at]")).to_be_empty()
     tile(page, "GPU power").locator(".plot").hover(position={"x": 40, "y": 20})
     expect(tile(page, "CPU").locator("[data-at]")).not_to_be_empty()
@@ -176,9 +177,15 @@ def test_progress_moves_in_place_and_a_new_state_redraws(
         "node": "spark-1",
         "state": "loading",
     }
-    progress = {"percent": 42.0, "message": "Loading weights: 3 of 7 files"}
+    progress = {
+        "name": "load",
+        "done_bytes": 42 * 2**20,
+        "total_bytes": 100 * 2**20,
+        "message": "3 of 7 files",
+    }
     socket.send({**frame, "progress": progress, "html_stale": False})
-    expect(card.locator("[data-progress-message]")).to_have_text("Loading weights: 3 of 7 files")
+    expect(card.locator("[data-progress-message]")).to_have_text("3 of 7 files")
+    expect(card.locator("[data-progress-amount]")).to_have_text("42.0 MiB of 100 MiB")
     expect(card.locator(".bar")).to_have_attribute("aria-valuenow", "42")
     house.launches.filter(uid=launch).update(state="ready")
     socket.send({**frame, "state": "ready", "progress": None, "html_stale": True})

@@ -114,7 +114,8 @@ def test_log_is_opened_followed_and_resumed(logged: tuple[Page, PlayedSocket, st
     assert box.evaluate("b => b.scrollHeight - b.scrollTop - b.clientHeight < 30")
     expect(page.locator("[data-log-follow]")).to_be_hidden()
     socket.drop()
-    page.wait_for_function("document.querySelector('[data-link-state]').dataset.state === 'open'")
+    expect(page.locator("[data-link-state][data-state=lost]").first).to_be_attached()
+    expect(page.locator("[data-link-state][data-state=open]").first).to_be_attached()
     assert socket.said[-1] == {"type": "log_open", "member": member, "after": "300-0"}
 
 

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from metrics_app.models import Node
-from models_app.models import Launch, ModelDefinition
+from models_app.models import ENDED_STATES, Launch, LaunchState, ModelDefinition
 from sparkweb.accounts.models import AuditEntry, User
 from tests.e2e.browser import snapshot_store
 from tests.factories import AttemptFactory, DefinitionFactory, LaunchFactory, MemberFactory, NodeFactory
@@ -124,6 +124,21 @@ def test_short_memory_offers_to_start_anyway_with_a_reason(
     forced = press("/models/large/start/", {"node": "spark-1", "force_reason": "I know"}, headers=HTMX)
     assert "dialog-close" in events(forced)
     assert Launch.objects.get().forced_reason == "I know"
+
+
+@pytest.mark.parametrize("state", LaunchState.values)
+def test_each_state_has_its_page_and_pieces(
+    state: str, node: Node, definition: ModelDefinition, operator: User, client_of: ClientOf
+) -> None:
+    launch = LaunchFactory(definition=definition, node=node, state=state, live=state not in ENDED_STATES)
+    MemberFactory(attempt=AttemptFactory(launch=launch), live=launch.live)
+    client = client_of(operator)
+    for path in ("", "panel/", "row/"):
+        answer = client.get(f"/launches/{launch.uid}/{path}")
+        assert answer.status_code == 200
+        assert f'data-state="{state}"' in answer.text
+    for query in ("node=spark-1", "as=row"):
+        assert f'data-state="{state}"' in client.get(f"/models/model-a/card/?{query}").text
 
 
 def test_unknown_node_or_model_is_404(
