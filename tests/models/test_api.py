@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from models_app.models import Launch, ModelDefinition
 from sparkweb.accounts.models import AuditEntry, User
@@ -227,13 +229,18 @@ def test_log_of_an_ended_container_is_kept(api: Client, node: Any) -> None:
     assert api.get(f"/api/launches/{launch.uid}/log?lines=2").json() == {"lines": ["two", "three"]}
 
 
-def test_list_costs_the_same_for_many_launches(
-    api: Client, node: Any, django_assert_max_num_queries: Any
-) -> None:
-    for _ in range(10):
+def test_list_costs_the_same_for_many_launches(api: Client, node: Any) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            api.get("/api/launches")
+        return len(asked)
+
+    AttemptFactory(launch=LaunchFactory(node=node))
+    queries()  # the first call of a key notes its use
+    one = queries()
+    for _ in range(9):
         AttemptFactory(launch=LaunchFactory(node=node))
-    with django_assert_max_num_queries(8):
-        assert len(api.get("/api/launches").json()["results"]) == 10
+    assert queries() == one
 
 
 # The catalogue -------------------------------------------------------------------

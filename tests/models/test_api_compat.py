@@ -169,9 +169,11 @@ def test_model_has_the_old_fields_and_the_true_state(api: Client, node: Any) -> 
     )
     assert api.get("/api/models/qwen").json() == {
         "id": "qwen", "name": "Qwen", "engine": "vllm", "port": 8104,
-        "status": "not_created", "state": "not_created", "container_name": "vllm-qwen", "memory_mb": None, "startup_progress": None, "description": "d",
+        "status": "not_created", "state": "not_created", "container_name": "vllm-qwen",
+        "memory_mb": None, "startup_progress": None, "description": "d",
         "estimated_memory_gb": 45.0, "model_id": "org/model", "max_context_length": 65536,
-        "supports_tools": True, "tool_call_parser": "hermes", "node": None,
+        "supports_tools": True,
+        "tool_call_parser": "hermes", "node": None,
     }  # fmt: skip
     assert [model["id"] for model in api.get("/api/models").json()] == ["qwen"]
 
