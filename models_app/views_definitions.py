@@ -147,10 +147,8 @@ def definitions_import(request: HttpRequest) -> HttpResponse:
         result = catalogue_import(text=text, filename=filename, actor=actor_of(request))
     except CatalogueInvalid as invalid:
         return render(request, "models_app/_import_result.html", {"problems": invalid.problems}, status=422)
-    messages.success(
-        request,
-        f"Imported: {len(result.created)} new, {len(result.updated)} changed, {len(result.unchanged)} the same.",
-    )
+    new, changed, same = (len(slugs) for slugs in (result.created, result.updated, result.unchanged))
+    messages.success(request, f"Imported: {new} new, {changed} changed, {same} the same.")
     return HttpResponseClientRedirect(reverse("definitions"))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.conf import settings
 from django.db import connection
 
 
@@ -23,7 +22,7 @@ def lock_wait(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        _busy_timeout_set(settings.SQLITE_OPTIONS["timeout"])
+        _busy_timeout_set(float(connection.settings_dict["OPTIONS"]["timeout"]))
 
 
 def _busy_timeout_set(seconds: float) -> None:

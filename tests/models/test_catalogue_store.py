@@ -72,9 +72,8 @@ def test_an_edit_is_an_update_and_others_stay() -> None:
 
 def test_a_small_file_keeps_the_defaults_and_comes_last() -> None:
     imported(FILE)
-    imported(
-        b"models: {third: {engine: vllm, port: 1, model_id: x}, first: {engine: ollama, port: 8100, model_id: a:1b}}"
-    )
+    known = b"first: {engine: ollama, port: 8100, model_id: a:1b}"
+    imported(b"models: {third: {engine: vllm, port: 1, model_id: x}, " + known + b"}")
     again = catalogue_parse(services.catalogue_export(), "b")
     assert [entry.slug for entry in again.entries] == ["second", "first", "third"]
     assert again.defaults == catalogue_parse(FILE, "a").defaults
