@@ -124,7 +124,7 @@ class Conversation:
             old.cancel()
         if len(self.logs) >= LOGS_AT_ONCE:
             raise BadFrame(f"more than {LOGS_AT_ONCE} logs at once")
-        names = [node.name for node in (await self.hub.picture()).nodes]
+        names = [node.name for node in await self.hub.nodes()]
         self.logs[member] = asyncio.create_task(log_follow(self.socket, member, after, names))
 
 

@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 
 from metrics_app.models import NodeStatus
 from metrics_app.socket_access import Access, access_lost
-from metrics_app.socket_picture import Picture, picture_make
+from metrics_app.socket_picture import NodeRow, Picture, nodes_read, picture_make
 from sparkweb.shared_streams import shared_streams
 
 log = structlog.get_logger(__name__)
@@ -34,6 +34,7 @@ SLOW_SECONDS = 15.0
 STALE_SECONDS = 6.0
 OFFLINE_SECONDS = 10.0
 PICTURE_SECONDS = 1.0
+NODES_SECONDS = 10.0
 TICK_SECONDS = 1.0
 REJOIN_EVERY_TICKS = 5
 ACCESS_EVERY_TICKS = 2
@@ -105,6 +106,8 @@ class Hub:
         self._channel = ""
         self._picture: Picture | None = None
         self._making: asyncio.Task[Picture] | None = None
+        self._nodes: list[NodeRow] = []
+        self._nodes_read_at = -NODES_SECONDS
         self._heard: dict[str, float] = {}
         self._silent: dict[str, str] = {}
         self._started_at = 0.0
@@ -149,7 +152,15 @@ class Hub:
         if self._making is None or self._making.done():
             self._making = asyncio.create_task(picture_make())
         self._picture = await asyncio.shield(self._making)
+        self._nodes, self._nodes_read_at = self._picture.nodes, self._picture.made_at
         return self._picture
+
+    async def nodes(self) -> list[NodeRow]:
+        """Return the inventory, at most ten seconds old."""
+        if time.monotonic() - self._nodes_read_at >= NODES_SECONDS:
+            self._nodes = await nodes_read()
+            self._nodes_read_at = time.monotonic()
+        return self._nodes
 
     def status_of(self, node: str, stored: str) -> str:
         """Return a node's status: what the hub has noticed, else what control has stored."""
@@ -224,7 +235,7 @@ class Hub:
         if not self.sockets:
             return
         now = time.monotonic()
-        for node in (await self.picture()).nodes:
+        for node in await self.nodes():
             expected = node.name in self._heard or node.status in (NodeStatus.ONLINE, NodeStatus.STALE)
             age = now - self._heard.get(node.name, self._started_at)
             if not expected or age < STALE_SECONDS:

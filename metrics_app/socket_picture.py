@@ -33,9 +33,14 @@ class Picture:
 
 async def picture_make() -> Picture:
     """Read nodes from the database and their figures from Redis, off the event loop."""
-    nodes = await database_sync_to_async(_nodes)()
+    nodes = await nodes_read()
     history, snapshots = await asyncio.to_thread(_figures, nodes)
     return Picture(time.monotonic(), nodes, history, snapshots)
+
+
+async def nodes_read() -> list[NodeRow]:
+    """Read the inventory: names, labels and the statuses that control has stored."""
+    return await database_sync_to_async(_nodes)()
 
 
 def _nodes() -> list[NodeRow]:

@@ -342,6 +342,9 @@ UNFOLD = {
     "SITE_SYMBOL": "bolt",
     "SITE_URL": "/",
     "SITE_ICON": lambda request: static("img/mark.svg"),
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/mark.svg")}
+    ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {
@@ -419,6 +422,11 @@ UNFOLD = {
                         "title": "Audit",
                         "icon": "history",
                         "link": reverse_lazy("admin:accounts_auditentry_changelist"),
+                    },
+                    {
+                        "title": "Wrong passwords",
+                        "icon": "lock",
+                        "link": reverse_lazy("admin:axes_accessattempt_changelist"),
                     },
                 ],
             },

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from sparkweb.accounts.actor import audit
 from sparkweb.accounts.models import ApiKey, AuditEntry, NodeKey, Role, Scope, User
@@ -88,7 +89,7 @@ class UserAdmin(ServiceAdmin, DjangoUserAdmin):
 
 
 class ApiKeyAdminForm(forms.ModelForm):
-    scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=forms.CheckboxSelectMultiple)
+    scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget)
 
     class Meta:
         model = ApiKey

@@ -69,6 +69,10 @@ class UserViewSet(ModelViewSet[User]):
         user_delete(user=instance, actor=api_actor(self.request))
 
 
+@extend_schema_view(
+    list=extend_schema(summary="List API keys", responses={200: ApiKeySerializer(many=True), **refusals()}),
+    retrieve=extend_schema(summary="One API key", responses={200: ApiKeySerializer, **refusals(404)}),
+)
 class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[ApiKey]):
     """One's own keys; admins see and revoke everyone's with `?all=true`.
 
@@ -118,6 +122,12 @@ class AuditFilter(filters.FilterSet):
         fields = ["action", "via"]
 
 
+@extend_schema_view(
+    list=extend_schema(
+        summary="List audit entries", responses={200: AuditEntrySerializer(many=True), **refusals()}
+    ),
+    retrieve=extend_schema(summary="One audit entry", responses={200: AuditEntrySerializer, **refusals(404)}),
+)
 class AuditViewSet(ReadOnlyModelViewSet[AuditEntry]):
     """Who did what, for admins. Nothing here can be changed."""
 
