@@ -29,6 +29,8 @@ NUDGE_EVERY_SECONDS = 5.0
 START_TIMEOUT_SECONDS = 3600
 DEGRADED_AFTER_FAILURES = 3
 ORPHAN_AFTER_SECONDS = 30.0
+# A launch's end may be told before the report that shows its container gone.
+ENDED_AFTER_SECONDS = 3.0
 S = LaunchState
 
 
@@ -191,7 +193,7 @@ class Reconciler:
             del self.progress[launch.uid]
 
     def _orphans_stop(self, claimed: set[str]) -> None:
-        """Stop running containers of ours that no live launch claims, once they were seen for 30 s."""
+        """Stop running containers of ours that no live launch claims, once they were seen for a while."""
         now, seen = self.clock(), set()
         for node_name, view in list(self.observed.nodes.items()):
             for uid, entry in view.members.items():
@@ -205,7 +207,8 @@ class Reconciler:
         known = LaunchMember.objects.filter(uid=uid).select_related("attempt__launch").first()
         if known and known.live:
             return  # its launch began after this round was loaded
-        if (known or now - since >= ORPHAN_AFTER_SECONDS) and self._due(uid):
+        patience = ENDED_AFTER_SECONDS if known else ORPHAN_AFTER_SECONDS
+        if now - since >= patience and self._due(uid):
             generation = max(entry.get("generation") or 0, known.attempt.launch.generation if known else 0)
             log.warning("stopping a container that no launch claims", node=node_name, member=uid)
             commands.send(

@@ -1,3 +1,5 @@
+import logging
+
 from django.apps import AppConfig
 
 
@@ -7,6 +9,8 @@ class SparkwebConfig(AppConfig):
 
     def ready(self) -> None:
         from sparkweb import checks, logs
+        from sparkweb.exceptions import away_in_one_line
 
         logs.logs_setup()
+        logging.getLogger("django.request").addFilter(away_in_one_line)
         checks.register_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import structlog
@@ -55,6 +56,16 @@ def _away(sentence: str, code: str) -> Response:
     return Response(
         {"error": sentence, "code": code}, status=503, headers={"Retry-After": str(RETRY_SECONDS)}
     )
+
+
+def away_in_one_line(record: logging.LogRecord) -> bool:
+    """Logging filter: a page that found database or Redis away is a warning of one line."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, (OperationalError, InterfaceError, StreamsDown)):
+        record.msg, record.args = f"{record.getMessage()}: {error}", ()
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.exc_info = None
+    return True
 
 
 def _as_drf(error: Exception) -> Exception:

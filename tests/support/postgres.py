@@ -48,19 +48,28 @@ class Postgres:
         self._hand_over(password_file)
         self._run(programs / "initdb", "-D", self.data, "-U", "sparkweb", "--auth=scram-sha-256",
                   f"--pwfile={password_file}", "--encoding=UTF8", "--no-locale", "--no-sync")  # fmt: skip
+        self.url_file.write_text(f"postgresql://sparkweb:{password}@127.0.0.1:{port}/postgres\n")
+        return self.resume()
+
+    def resume(self) -> Postgres:
+        """Start the server on its cluster, at the same address, and wait until it answers."""
+        port = self.url.rpartition(":")[2].partition("/")[0]
         options = (
             f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
         )
         options += " -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
         log = self.folder / "postgres.log"
         try:
-            self._run(programs / "pg_ctl", "-D", self.data, "-o", options, "-l", log, "-w",
+            self._run(programs_find() / "pg_ctl", "-D", self.data, "-o", options, "-l", log, "-w",
                       "-t", str(START_SECONDS), "start")  # fmt: skip
         except PostgresUnavailable as error:
             tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
             raise PostgresUnavailable(f"{error}\n{tail}") from None
-        self.url_file.write_text(f"postgresql://sparkweb:{password}@127.0.0.1:{port}/postgres\n")
         return self
+
+    def halt(self) -> None:
+        """Stop the server at once, cutting off its clients; what was committed stays."""
+        self._run(programs_find() / "pg_ctl", "-D", self.data, "-m", "fast", "-w", "stop")
 
     def stop(self) -> None:
         """End it at once and remove its folder. Not running: only the folder goes."""

@@ -200,7 +200,8 @@ class Stack:
             "model_id": "test/model",
             "image": image,
             "estimated_memory_gb": 1,
-            "settings": {"gpus": "none", "env": environment},
+            # No GPU here, and no right to raise the limit of locked memory.
+            "settings": {"gpus": "none", "ulimit_memlock": None, "ulimit_stack": None, "env": environment},
         }
         source.write_text(json.dumps({"models": {slug: entry}}))
         self.manage("import_models", str(source))
@@ -211,6 +212,10 @@ class Stack:
 
     def launch(self, uid: str) -> dict[str, Any]:
         return self.get(f"/api/launches/{uid}/")  # type: ignore[no-any-return]
+
+    def member(self, uid: str) -> dict[str, Any]:
+        """The container of a launch's newest attempt."""
+        return self.get(f"/api/launches/{uid}/members/")["results"][0]  # type: ignore[no-any-return]
 
     def launch_start(self, slug: str = "standin") -> str:
         status, answer = self.call("POST", "/api/launches/", {"definition": slug})
@@ -250,7 +255,9 @@ class Stack:
         client = docker.DockerClient(base_url=self.docker_host, timeout=30)
         try:
             return client.containers.list(
-                all=True, filters={"label": f"sparkweb.installation={self.installation}"}
+                all=True,
+                filters={"label": f"sparkweb.installation={self.installation}"},
+                ignore_removed=True,
             )
         finally:
             client.close()

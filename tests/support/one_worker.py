@@ -1,0 +1,26 @@
+"""With several workers: modules that share one running product stay together, all other tests go one by one.
+
+pytest-xdist's own way, `--dist loadgroup`, does nothing with pytest 9.2 (pytest-xdist issue 1386).
+"""
+
+from __future__ import annotations
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler.protocol import Scheduling
+
+SHARED_STACKS = ("test_two_agents.py", "test_stack_faults.py", "test_postgres_stack.py")
+
+
+class OneWorkerPerStack(LoadScopeScheduling):
+    """Hands out whole modules of SHARED_STACKS, the largest first, and single tests of the others."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if module.endswith(SHARED_STACKS) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return OneWorkerPerStack(config, log)
