@@ -133,7 +133,7 @@ class DefinitionForm(forms.ModelForm):
         if self.instance.pk:
             self.fields["slug"].disabled = True
         if self.instance.estimated_memory_gb is not None:
-            self.initial["estimated_memory_gb"] = f"{self.instance.estimated_memory_gb:g}"
+            self.initial["estimated_memory_gb"] = f"{float(self.instance.estimated_memory_gb):g}"
 
     @property
     def main_fields(self) -> list[forms.BoundField]:

@@ -4,6 +4,7 @@ import { bytes, figure, percent, span } from "./format.js";
 import { serverNow } from "./ages.js";
 
 const TONES = { running: "good", restarting: "warn", paused: "warn", dead: "bad", removing: "warn" };
+// For an agent that names the state alone; its own sentence also says where it looked.
 const ADVICE = {
   missing: "Docker was not found on this node. Install it (apt install docker.io), or point the agent's DOCKER_HOST at its socket.",
   denied: "The agent may not use Docker's socket. Add its user to the docker group (sudo usermod -aG docker USER), then start the agent again.",
@@ -19,8 +20,7 @@ export function drawContainers(card, report) {
   const notice = card.querySelector("[data-docker-notice]");
   notice.hidden = !broken;
   if (broken) {
-    setText(notice.querySelector("[data-sentence]"), ADVICE[docker.status] ?? docker.message ?? "");
-    setText(notice.querySelector("[data-detail]"), docker.message ?? "");
+    setText(notice.querySelector("[data-sentence]"), docker.message || ADVICE[docker.status]);
   }
   card.querySelector("[data-no-containers]").hidden = Boolean(broken) || containers.length > 0;
   card.querySelector("table").hidden = Boolean(broken) || containers.length === 0;
@@ -31,6 +31,7 @@ export function drawContainers(card, report) {
 function drawRow(row, container) {
   const why = container.why ?? {};
   setText(row.querySelector("[data-name]"), container.name);
+  row.querySelector("[data-name]").title = container.name;
   row.querySelector("[data-ours]").hidden = !container.ours;
   setText(row.querySelector("[data-image]"), container.image);
   row.querySelector("[data-image]").title = container.image;

@@ -106,8 +106,16 @@ def test_docker_that_may_not_be_used_says_what_to_do(
     play(socket, "nodocker", at=time.time() + 1)
     notice = page.locator("[data-docker-notice]")
     expect(notice).to_contain_text("sudo usermod -aG docker")
-    expect(notice).to_contain_text("Permission denied on /var/run/docker.sock")
+    expect(notice).to_contain_text("may not use the Docker socket unix:///var/run/docker.sock")
     expect(page.locator("[data-part-of-node=containers] table")).to_be_hidden()
+
+
+def test_docker_that_is_down_without_a_word_gets_our_advice(
+    house: Node, page_viewer: User, open_page: Opened
+) -> None:
+    page, socket = open_page("/", page_viewer)
+    play(socket, "nodocker", agent={"docker": {"status": "down", "message": None}}, at=time.time() + 1)
+    expect(page.locator("[data-docker-notice]")).to_contain_text("sudo systemctl start docker")
 
 
 def test_what_a_node_says_is_text_not_markup(house: Node, page_viewer: User, open_page: Opened) -> None:

@@ -237,7 +237,8 @@ def report(
             "status": "denied",
             "version": None,
             "gpu_runtime": None,
-            "message": "Permission denied on /var/run/docker.sock",
+            "message": "This user may not use the Docker socket unix:///var/run/docker.sock. Add it to the "
+            "docker group (sudo usermod -aG docker $USER), log in again and restart SparkWeb.",
         }
     return {**made, **changes}
 
