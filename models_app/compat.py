@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import asdict
 from typing import Any
@@ -38,6 +39,7 @@ from sparkweb.env import FALSE, TRUE
 
 WAIT_SECONDS_MOST = 10.0
 WAIT_STEP_SECONDS = 0.1
+_WAITERS = threading.BoundedSemaphore(4)
 FORCE = OpenApiParameter("force", bool, description="Start although memory is short.")
 REASON = OpenApiParameter("reason", str, description="Why it is forced; kept with the launch.")
 WAIT = OpenApiParameter("wait", float, description="Seconds, up to 10, to wait for the container's id.")
@@ -166,15 +168,23 @@ def _definition(slug: str) -> ModelDefinition:
 
 
 def _container_wait(launch: Launch, seconds: float) -> str | None:
-    """Return the id of the launch's container, after waiting up to `seconds` for it; None if none came."""
-    deadline = time.monotonic() + seconds
-    while True:
-        launch.refresh_from_db()
-        launch._prefetched_objects_cache = {}  # type: ignore[attr-defined]
-        member = newest_member(launch)
-        if (member and member.container_id) or not launch.live or time.monotonic() >= deadline:
-            return (member.container_id if member else "") or None
-        time.sleep(WAIT_STEP_SECONDS)
+    """Return the id of the launch's container, after waiting up to `seconds` for it; None if none came.
+
+    A waiter holds a thread of the web process, so only a few wait at a time; others get the answer of now.
+    """
+    may_wait = seconds > 0 and _WAITERS.acquire(blocking=False)
+    try:
+        deadline = time.monotonic() + (seconds if may_wait else 0)
+        while True:
+            launch.refresh_from_db()
+            launch._prefetched_objects_cache = {}  # type: ignore[attr-defined]
+            member = newest_member(launch)
+            if (member and member.container_id) or not launch.live or time.monotonic() >= deadline:
+                return (member.container_id if member else "") or None
+            time.sleep(WAIT_STEP_SECONDS)
+    finally:
+        if may_wait:
+            _WAITERS.release()
 
 
 def _flag(request: Request, name: str) -> bool:

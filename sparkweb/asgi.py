@@ -17,6 +17,7 @@ from django.urls import re_path  # noqa: E402
 
 from metrics_app.consumers import LiveSocket  # noqa: E402
 from metrics_app.hub import HUB  # noqa: E402
+from sparkweb.body_limit import BodyLimit  # noqa: E402
 from sparkweb.lifespan import Lifespan  # noqa: E402
 from sparkweb.origins import ExactOrigin, refuse  # noqa: E402
 from sparkweb.request_threads import RequestThreads  # noqa: E402
@@ -32,7 +33,7 @@ websocket_urlpatterns = [
 
 application = ProtocolTypeRouter(
     {
-        "http": RequestThreads(pages),
+        "http": BodyLimit(RequestThreads(pages)),
         "websocket": ExactOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
         "lifespan": Lifespan(start=HUB.start, stop=HUB.stop),
     }

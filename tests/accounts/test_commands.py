@@ -196,6 +196,19 @@ def test_nonsense_on_the_port_harms_nobody(web: WebProcess, what: bytes) -> None
     assert web.call("GET", "/health", "")[0] == 200
 
 
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_without_end_is_cut_short(web: WebProcess, announced: bool) -> None:
+    size = 11 * 2**20
+    length = f"Content-Length: {size}" if announced else "Transfer-Encoding: chunked"
+    head = f"POST /api/catalogue HTTP/1.1\r\nHost: localhost\r\n{length}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", web.port), timeout=10) as connection:
+        connection.sendall(head.encode())
+        piece = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
+        for _ in range(0 if announced else 11):
+            connection.sendall(piece)
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+
 async def test_web_stops_within_three_seconds_while_a_call_waits(web: WebProcess) -> None:
     """Stands last: it stops the process. A start that waits for its container holds a thread meanwhile."""
     key = web.key("admin")

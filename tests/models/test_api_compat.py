@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import orjson
 import pytest
 from django.test import Client
 
+from models_app import compat
 from models_app.models import Launch
 from sparkweb import logs
 from sparkweb.accounts.models import AuditEntry, User
@@ -253,6 +255,19 @@ def test_wait_does_not_outlast_a_failed_launch(api: Client, node: Any) -> None:
     DefinitionFactory(slug="qwen", estimated_memory_gb=None)
     body = api.post("/api/models/qwen/start?wait=0.3").json()
     assert body["container_id"] is None
+
+
+def test_only_a_few_wait_at_a_time(api: Client, node: Any) -> None:
+    DefinitionFactory(slug="qwen", estimated_memory_gb=None)
+    for _ in range(4):
+        assert compat._WAITERS.acquire(blocking=False)
+    try:
+        begun = time.monotonic()
+        assert api.post("/api/models/qwen/start?wait=10").json()["container_id"] is None
+        assert time.monotonic() - begun < 5
+    finally:
+        for _ in range(4):
+            compat._WAITERS.release()
 
 
 @pytest.mark.parametrize("query", ["wait=11", "wait=-1", "wait=nan", "wait=x", "force=maybe"])
