@@ -8,10 +8,10 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 
+from metrics_app.handover import handover_make
 from metrics_app.models import Node
 from metrics_app.services import node_create, node_delete, node_update, node_uses
 from sparkweb.admin_base import ServiceAdmin, admin_actor
-from sparkweb.management.commands.create_node import node_instructions
 
 SEEN = [
     "status",
@@ -65,8 +65,8 @@ class NodeAdmin(ServiceAdmin):
     def response_add(
         self, request: HttpRequest, obj: Node, post_url_continue: str | None = None
     ) -> HttpResponse:
-        lines = node_instructions(obj.name, request._private_key)  # type: ignore[attr-defined]
-        return self.secret_once(request, obj, f"The node {obj.name}", lines)
+        handover = handover_make(node=obj.name, private_key=request._private_key)  # type: ignore[attr-defined]
+        return self.secret_once(request, obj, f"The node {obj.name}", handover.lines())
 
     def has_delete_permission(self, request: HttpRequest, obj: Node | None = None) -> bool:
         runs = obj is not None and node_uses(obj)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -12,14 +11,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from metrics_app.forms import NodeForm
+from metrics_app.handover import handover_make
 from metrics_app.models import Node
 from metrics_app.selectors import node_snapshots
 from metrics_app.services import node_create
-from sparkweb import config
 from sparkweb.accounts.models import Role
 from sparkweb.accounts.pages import role_required
 from sparkweb.accounts.services import actor_of
-from sparkweb.installation import installation_read
 
 
 @never_cache
@@ -52,12 +50,7 @@ def node_new(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         row, private_key = node_create(actor=actor_of(request), **form.cleaned_data)
         messages.success(request, f"{row} is added. Give it its key now.")
-        context |= {
-            "node": row,
-            "private_key": private_key,
-            "installation": installation_read(settings.DATA_DIR),
-            "web_url": config.WEB_URL,
-        }
+        context |= {"node": row, "handover": handover_make(node=row.name, private_key=private_key)}
     return render(request, "metrics_app/node_new.html", context)
 
 
