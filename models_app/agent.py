@@ -17,7 +17,7 @@ from metrics_app.agent import container_figures, gpu_memory_held
 from models_app.engines.spec import ContainerSpec, ProbeSpec, SpecInvalid
 from models_app.node.facts import FactJournal, Facts
 from models_app.node.followers import Followers, LogStreams
-from models_app.node.identity import INSTALLATION, Identity
+from models_app.node.identity import INSTALLATION, Identity, identity_of_spec
 from models_app.node.observer import Observer
 from models_app.node.probes import Prober
 from models_app.node.starts import StartJob, Starts
@@ -91,8 +91,10 @@ class NodeModels:
         except SpecInvalid as error:
             self._invalid_refuse(data, str(error))
             return
-        if (spec.installation, spec.node) != (self.installation, self.node_name):
-            log.error("start dropped: it is for another node", node=spec.node, installation=spec.installation)
+        if spec.node != self.node_name:
+            log.error("start dropped: it is for another node", node=spec.node)
+        elif spec.installation != self.installation:
+            self._stranger_refuse(spec)
         elif not self._facts.fence(spec.launch, spec.generation):
             log.info("start dropped: a newer generation was seen", member=spec.member)
         elif not self._observer.knows(spec.member):
@@ -106,6 +108,15 @@ class NodeModels:
             log.info("stop dropped: a newer generation was seen", member=member)
         else:
             self._stops.run(launch, member, generation, timeout_seconds)
+
+    def _stranger_refuse(self, spec: ContainerSpec) -> None:
+        """Tell control that this agent was set up without the first machine's owner label."""
+        reason = (
+            f"The agent on {self.node_name} belongs to the installation {self.installation}, this start to "
+            f"{spec.installation}. Give it SPARKWEB_INSTALLATION={spec.installation} and start it again."
+        )
+        log.error("start refused: it is for another installation", installation=spec.installation)
+        self._facts.refused(identity_of_spec(spec), "installation_differs", reason)
 
     def _invalid_refuse(self, data: Any, reason: str) -> None:
         """Tell control, if it can be made out whom the spec was for: it may be of another version."""

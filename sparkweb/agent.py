@@ -26,7 +26,7 @@ from sparkweb.logs import level_set, logs_setup
 from sparkweb.node_link.acl import agent_transport_options
 from sparkweb.node_link.journal import Journal
 from sparkweb.node_link.sender import JournalSender, ReportSender
-from sparkweb.node_link.signatures import Signer
+from sparkweb.node_link.signatures import NodeKeyInvalid, Signer
 from sparkweb.streams import Streams
 
 log = structlog.get_logger(__name__)
@@ -122,13 +122,17 @@ def log_level(level: str) -> None:
     level_set(level)
 
 
-def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+def main() -> int:
+    """Run until SIGTERM or SIGINT. Returns the exit status: 0, or 2 without a usable node key."""
     logs_setup("agent")
     node = config.NODE_NAME
     app = agent_app(node, config.REDIS_URL)
     app.set_default()
-    agent = Agent()
+    try:
+        agent = Agent()
+    except NodeKeyInvalid as error:
+        log.error("the agent cannot start", reason=str(error))
+        return 2
     agent.start()
     log.info("agent runs", node=node, pid=os.getpid())
     try:
@@ -136,3 +140,4 @@ def main() -> None:
     finally:
         threading.Thread(target=agent.close, daemon=True).start()
         agent.models.join(3.0)
+    return 0
