@@ -95,10 +95,10 @@ def test_start_and_stop_are_admin_actions_with_audit(panel: Client) -> None:
 
 def test_start_that_is_refused_says_why(panel: Client) -> None:
     NodeFactory(name="spark-1", status="online")
-    definition = DefinitionFactory(engine="ollama")
+    definition = DefinitionFactory(engine="script")
     where = reverse("admin:models_app_modeldefinition_changelist")
     answer = panel.post(where, {"action": "start", "_selected_action": [definition.pk]}, follow=True)
-    assert "Ollama" in answer.content.decode()
+    assert "Script" in answer.content.decode()
     assert not Launch.objects.exists()
 
 

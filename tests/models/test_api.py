@@ -167,11 +167,11 @@ def test_start_stop_and_the_way_between(api: Client, node: Any) -> None:
 
 def test_refused_start_says_why_with_409(api: Client, node: Any) -> None:
     DefinitionFactory(slug="off", enabled=False)
-    DefinitionFactory(slug="ollama", engine="ollama")
+    DefinitionFactory(slug="script", engine="script")
     assert start(api, definition="off").json()["code"] == "definition_disabled"
-    answer = start(api, definition="ollama")
+    answer = start(api, definition="script")
     assert (answer.status_code, answer.json()["code"]) == (409, "engine_unsupported")
-    assert "Ollama" in answer.json()["error"]
+    assert "Script" in answer.json()["error"]
     assert not Launch.objects.exists()
 
 
