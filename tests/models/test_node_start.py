@@ -149,12 +149,19 @@ def test_start_after_its_stop_starts_nothing(node: Node, free_port: int, ours: C
     assert ours() == []
 
 
-@pytest.mark.parametrize("field, value", [("node", "spark-2"), ("installation", "0badf00d")])
-def test_spec_of_another_node_is_dropped(
-    node: Node, free_port: int, ours: Callable[[], list], field: str, value: str
-) -> None:
-    spec = node.start(node.spec(free_port, **{field: value}))
+def test_spec_of_another_node_is_dropped(node: Node, free_port: int, ours: Callable[[], list]) -> None:
+    spec = node.start(node.spec(free_port, node="spark-2"))
     assert ours() == [] and node.facts(spec) == []
+
+
+def test_spec_of_another_installation_is_refused(
+    node: Node, free_port: int, ours: Callable[[], list]
+) -> None:
+    spec = node.start(node.spec(free_port, installation="0badf00d"))
+    refusal = node.wait_fact(spec, "start_refused")
+    assert refusal["code"] == "installation_differs"
+    assert "SPARKWEB_INSTALLATION=0badf00d" in refusal["reason"]
+    assert ours() == []
 
 
 def test_spec_that_cannot_be_read_is_refused_in_words(node: Node, free_port: int) -> None:
