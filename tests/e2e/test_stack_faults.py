@@ -65,11 +65,12 @@ def start_refused(stack: Stack, uid: str) -> tuple[str, str]:
 
 
 def test_docker_denied_missing_and_there(stack: Stack, redis: RedisServer, docker_host: str) -> None:
-    gate = DockerGate(docker_host)
-    gate.close()
-    with SecondNode(
-        stack, "spark-gate", redis=redis, docker_host=gate.host, prefix=WITHOUT_ROOTS_KEYS
-    ) as node:
+    with (
+        DockerGate(docker_host) as gate,
+        SecondNode(
+            stack, "spark-gate", redis=redis, docker_host=gate.host, prefix=WITHOUT_ROOTS_KEYS
+        ) as node,
+    ):
         node.wait_status("online")
         assert "usermod -aG docker" in node.wait_docker("denied")["message"]
         code, reason = start_refused(stack, node.launch_start("one"))

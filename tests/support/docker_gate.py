@@ -12,17 +12,17 @@ with HeldRequests(folder, engine, "/start") as held:   # a request that never re
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import tempfile
 import threading
 from pathlib import Path
-from types import TracebackType
 
 CHUNK_BYTES = 65536
 
 
 class DockerGate:
-    """A folder with a link to the engine's socket. Root passes closed doors: use `WITHOUT_ROOTS_KEYS`."""
+    """A folder with a link to the engine's socket, closed at first. Root passes closed doors: use `WITHOUT_ROOTS_KEYS`."""
 
     def __init__(self, engine: str) -> None:
         # Not pytest's tmp_path: a Unix socket's path is limited to 108 bytes.
@@ -30,6 +30,14 @@ class DockerGate:
         self.link = self.folder / "docker.sock"
         self.engine = engine.removeprefix("unix://")
         self.host = f"unix://{self.link}"
+
+    def __enter__(self) -> DockerGate:
+        self.close()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.folder.chmod(0o700)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def open(self) -> None:
         """The socket is there, and may be used."""
@@ -70,11 +78,10 @@ class HeldRequests:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self.release()
         self._listener.close()
+        shutil.rmtree(self.path.parent, ignore_errors=True)
 
     def release(self) -> None:
         """Let through what waits and what comes; what its sender gave up is gone for good."""
