@@ -22,7 +22,7 @@ CHUNK_BYTES = 65536
 
 
 class DockerGate:
-    """A folder with a link to the engine's socket, closed at first (for root too with `WITHOUT_ROOTS_KEYS`)."""
+    """A folder with a link to the engine's socket, closed at first; for root see WITHOUT_ROOTS_KEYS."""
 
     def __init__(self, engine: str) -> None:
         # Not pytest's tmp_path: a Unix socket's path is limited to 108 bytes.
