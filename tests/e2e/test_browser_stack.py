@@ -14,7 +14,7 @@ from tests.support import nvml
 from tests.support.images import STANDIN
 from tests.support.stack import PASSWORD, Stack, free_port, wait_for
 
-pytestmark = [pytest.mark.docker, pytest.mark.browser, pytest.mark.xdist_group("browser_stack")]
+pytestmark = [pytest.mark.docker, pytest.mark.browser]
 
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 DRAWN = "document.documentElement.dataset.lastDrawn"

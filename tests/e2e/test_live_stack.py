@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,11 +14,22 @@ from tests.support.stack import Stack, wait_for
 pytestmark = pytest.mark.docker
 
 
-@pytest.fixture
-def stack(tmp_path: Path, docker_host: str) -> Iterator[Stack]:
-    with Stack(tmp_path, docker_host=docker_host) as running:
-        running.wait_online()
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, docker_host: str) -> Iterator[Stack]:
+    """One product for all tests here: each fault leaves it whole, or the next test tells."""
+    with Stack(tmp_path_factory.mktemp("live"), docker_host=docker_host) as running:
         yield running
+
+
+@pytest.fixture
+def stack(house: Stack) -> Iterator[Stack]:
+    """The product with no launch live and no container of an earlier test."""
+    house.wait_online()
+    yield house
+    for launch in house.get("/api/launches/?live=true")["results"]:
+        house.call("POST", f"/api/launches/{launch['uid']}/stop/")
+    wait_for(lambda: not house.get("/api/launches/?live=true")["results"], "no launch is live", 60)
+    wait_for(lambda: not house.containers(), "no container is left", 60)
 
 
 def starting(stack: Stack, load_seconds: str = "6") -> str:
@@ -40,8 +50,8 @@ def assert_adopted(stack: Stack, uid: str, container: str) -> None:
 def test_start_ready_log_stop_and_history(stack: Stack) -> None:
     stack.import_standin(image=STANDIN, STANDIN_LOAD_SECONDS="0.5")
     uid = stack.launch_start()
-    launch = stack.wait_state(uid, "ready")
-    assert launch["attempts"][0]["members"][0]["image_digest"]
+    stack.wait_state(uid, "ready")
+    assert stack.member(uid)["image_digest"]
     log = stack.get("/api/models/standin/logs?lines=100")
     assert "Application startup complete" in str(log)
     assert stack.call("POST", f"/api/launches/{uid}/stop/")[0] in (200, 202)
@@ -125,7 +135,7 @@ def test_an_image_that_exits_at_once_fails_with_its_last_words(stack: Stack) -> 
     )
     launch = stack.wait_state(stack.launch_start(), "failed")
     assert "no such quantization" in launch["failure_reason"]
-    assert launch["attempts"][0]["members"][0]["exit_code"] == 3
+    assert stack.member(launch["uid"])["exit_code"] == 3
     assert len(launch["attempts"]) == 1
 
 

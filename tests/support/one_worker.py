@@ -10,7 +10,13 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.scheduler.protocol import Scheduling
 
-SHARED_STACKS = ("test_two_agents.py", "test_stack_faults.py", "test_postgres_stack.py")
+SHARED_STACKS = (
+    "test_two_agents.py",
+    "test_stack_faults.py",
+    "test_postgres_stack.py",
+    "test_live_stack.py",
+    "test_browser_stack.py",
+)
 
 
 class OneWorkerPerStack(LoadScopeScheduling):
