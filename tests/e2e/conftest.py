@@ -24,9 +24,13 @@ from tests.support.page_data import seed
 from tests.support.redis import RedisServer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One Chromium for the tests of this process."""
+    """One Chromium for the tests of a module, which one worker runs as a whole.
+
+    Playwright's sync API keeps an event loop running in this thread until it is
+    closed; a test with a loop of its own could not run meanwhile.
+    """
     # Playwright's sync API runs an event loop in this thread; Django would refuse the ORM beside it.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:

@@ -38,7 +38,8 @@ def test_everything_runs_and_a_second_start_finds_it_as_it_was(up: Up) -> None:
         "agent": SLEEPER.format(word="agent-is-here"),
     }
     up.start().ready()
-    text = up.says("agent-is-here")
+    up.says("agent-is-here")
+    text = up.says("control-is-here")
     assert f"http://127.0.0.1:{up.port}" in text
     assert "control  │ control-is-here" in text
     assert up.log("control") == "control-is-here\n"

@@ -17,14 +17,16 @@ SHARED_STACKS = (
     "test_live_stack.py",
     "test_browser_stack.py",
 )
+PAGES = "/test_pages_"  # one Chromium each
 
 
 class OneWorkerPerStack(LoadScopeScheduling):
-    """Hands out whole modules of SHARED_STACKS, the largest first, and single tests of the others."""
+    """Hands out whole modules that share a product or a browser, the largest first; other tests one by one."""
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
-        return module if module.endswith(SHARED_STACKS) else nodeid
+        shares = module.endswith(SHARED_STACKS) or PAGES in module
+        return module if shares else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)
