@@ -217,7 +217,8 @@ class Observer:
             "reason": f"{reason} ({end.error})" if end.error else reason,
             "log_tail": tail_text(lines),
             "started_at": end.started_at,
-            "finished_at": end.finished_at,
+            # Docker 20.10 may stamp the end of what exits at once a millisecond before its start.
+            "finished_at": max(end.finished_at or 0, end.started_at or 0) or None,
         }
 
     def _vanished(self, one: Tracked) -> None:
