@@ -97,6 +97,8 @@ def node_seen(*, name: str, report: dict[str, Any]) -> None:
             "gpus": [row.get("name") for row in report.get("gpus") or []],
             "architecture": host.get("architecture"),
             "hf_cache": agent.get("hf_cache"),
+            "ollama_models": agent.get("ollama_models"),
+            "nim_cache": agent.get("nim_cache"),
             "secrets": agent.get("secrets") or [],
             "memory_total_bytes": host.get("memory_total_bytes"),
         },

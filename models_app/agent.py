@@ -18,6 +18,7 @@ from models_app.engines.spec import ContainerSpec, ProbeSpec, SpecInvalid
 from models_app.node.facts import FactJournal, Facts
 from models_app.node.followers import Followers, LogStreams
 from models_app.node.identity import INSTALLATION, Identity, identity_of_spec
+from models_app.node.model_pulls import ModelPulls
 from models_app.node.observer import Observer
 from models_app.node.probes import Prober
 from models_app.node.starts import StartJob, Starts
@@ -27,6 +28,8 @@ from models_app.node.watch import Watch
 from sparkweb.adapters.docker_engine import DockerEngine
 
 log = structlog.get_logger(__name__)
+
+FAILED_STOP_SECONDS = 10
 
 
 class NodeModels:
@@ -49,12 +52,14 @@ class NodeModels:
         self._starts = Starts(engine, self._facts, watch, secrets_dir, installation, node_name)
         self._followers = Followers(engine, streams, node_name)
         self._prober = Prober()
+        self._pulls = ModelPulls(self._facts, self._member_end)
         self._observer = Observer(
             engine,
             self._facts,
             self._starts,
             self._followers,
             self._prober,
+            self._pulls,
             watch,
             (installation, node_name),
         )
@@ -74,6 +79,7 @@ class NodeModels:
             job.cancel()
         self._observer.close()
         self._prober.close()
+        self._pulls.close()
         self._followers.close()
         self._engine.close()
         self._closed.set()
@@ -117,6 +123,10 @@ class NodeModels:
         )
         log.error("start refused: it is for another installation", installation=spec.installation)
         self._facts.refused(identity_of_spec(spec), "installation_differs", reason)
+
+    def _member_end(self, identity: Identity) -> None:
+        """Take down what runs of a member whose start failed after its container began."""
+        self._stops.run(**identity.fact(), timeout_seconds=FAILED_STOP_SECONDS)
 
     def _invalid_refuse(self, data: Any, reason: str) -> None:
         """Tell control, if it can be made out whom the spec was for: it may be of another version."""
@@ -179,13 +189,13 @@ class NodeModels:
     def _launch_entry(self, one: Tracked) -> dict[str, Any]:
         assert one.identity
         probe = self._prober.result(one.id)
-        words = self._followers.stage(one.id, one.started_at) if one.runs and not probe.ready else None
+        stage = self._stage(one) if one.runs and not probe.ready else None
         end = one.inspection if one.has_ended else None
         return {
             **one.identity.fact(),
             "container_id": one.id,
             "phase": one.phase,
-            "stage": _stage("load", words) if words else None,
+            "stage": stage,
             "probe": probe.to_json(),
             "exit_code": end.exit_code if end else None,
             "oom_killed": end.oom_killed if end else None,
@@ -195,12 +205,15 @@ class NodeModels:
             "stale": self._observer.status.status != "ok",
         }
 
+    def _stage(self, one: Tracked) -> dict[str, Any] | None:
+        """How far the engine is: its download, else its log's last milestone."""
+        assert one.identity
+        words = self._followers.stage(one.id, one.started_at)
+        loading = {"name": "load", "done_bytes": None, "total_bytes": None, "message": words}
+        return self._pulls.stage(one.identity.member) or (loading if words else None)
+
 
 _NO_FIGURES: dict[str, Any] = {"cpu_percent": None, "memory_bytes": None, "why": {}}
-
-
-def _stage(name: str, message: str) -> dict[str, Any]:
-    return {"name": name, "done_bytes": None, "total_bytes": None, "message": message}
 
 
 def _job_entry(job: StartJob) -> dict[str, Any]:

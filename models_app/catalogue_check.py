@@ -7,12 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from models_app.catalogue_yaml import Document, KeyPath, kind_name
-from models_app.engines.settings_schema import Setting, as_boolean, settings_problems
-from models_app.engines.vllm_settings import VLLM_SETTINGS
+from models_app.engines.registry import ENGINES, engine_kind
+from models_app.engines.settings_schema import as_boolean, settings_problems
 
-ENGINES = ("vllm", "ollama", "sglang", "llamacpp", "trtllm", "nim", "script", "custom")
 PUBLISH = ("local", "fabric", "lan")
-ENGINE_SETTINGS: dict[str, dict[str, Setting]] = {"vllm": VLLM_SETTINGS}
 
 TOP_KEYS = frozenset({"schema_version", "defaults", "models"})
 # Each key of a model and the value that it has when it is left out.
@@ -80,7 +78,7 @@ def _check_settings(document: Document, path: KeyPath, engine: str, settings: An
     if settings is None or (engine not in ENGINES and not isinstance(settings, dict)):
         return
     if _is_mapping(document, path, settings):
-        for name, problem in settings_problems(ENGINE_SETTINGS.get(engine, {}), settings):
+        for name, problem in settings_problems(engine_kind(engine).settings, settings):
             document.complain((*path, name), problem)
 
 
@@ -175,7 +173,7 @@ EXPECTED = {
 RULES: dict[str, Rule] = {
     "name": lambda value: _line(120)(value) or (None if value else "a name"),
     "description": _text,
-    "engine": _one_of(ENGINES),
+    "engine": _one_of(tuple(ENGINES)),
     "port": _port,
     "container_name": _matching(CONTAINER_NAME, "letters, digits, dots, hyphens and underscores"),
     "script_dir": _line(200),

@@ -10,64 +10,37 @@ from django import forms
 from django.core.validators import RegexValidator
 
 from metrics_app.models import Node
-from models_app.engines.settings_schema import Setting, settings_problems
-from models_app.engines.vllm_settings import VLLM_SETTINGS
+from models_app.engines.registry import ENGINES, engine_kind
+from models_app.engines.settings_schema import settings_problems
 from models_app.models import Engine, Launch, LaunchState, ModelDefinition
 from models_app.planning import engine_defaults
+from models_app.setting_fields import (
+    CONTROL,
+    SELECT,
+    field_text,
+    field_value,
+    fits_field,
+    form_names,
+    setting_field,
+)
 from sparkweb.accounts.models import User
 
-COMMON_SETTINGS = (
-    "max_model_len",
-    "max_num_seqs",
-    "gpu_memory_utilization",
-    "kv_cache_dtype",
-    "dtype",
-    "quantization",
-    "tensor_parallel_size",
-    "enforce_eager",
-    "enable_prefix_caching",
-    "enable_chunked_prefill",
-    "trust_remote_code",
-    "enable_auto_tool_choice",
-    "tool_call_parser",
-    "reasoning_parser",
-    "restart_policy",
-    "gpus",
-    "ipc",
-    "shm_size",
-)
 RESERVED_SLUGS = {"new", "import", "export"}
-YES_NO = [("true", "yes"), ("false", "no")]
-CONTROL = {"class": "form-control"}
-SELECT = {"class": "form-select"}
 CHECKBOX = {"class": "form-check-input me-1"}
 NO_NUL = RegexValidator("\x00", "must not contain the character NUL", inverse_match=True)
 
 
-def setting_field(setting: Setting, default: Any) -> forms.Field:
-    """Return the field for one setting; empty means that it is left to the defaults."""
-    base: dict[str, Any] = {"label": setting.name, "help_text": setting.help, "required": False}
-    left = f"default: {_shown(default)}" if default is not None else "engine's default"
-    if setting.kind == "boolean" or setting.choices:
-        choices = YES_NO if setting.kind == "boolean" else [(word, word) for word in setting.choices]
-        return forms.ChoiceField(choices=[("", left), *choices], widget=forms.Select(SELECT), **base)
-    if setting.kind in ("integer", "number"):
-        step = 1 if setting.kind == "integer" else "any"
-        widget = forms.NumberInput({**CONTROL, "placeholder": left, "step": step})
-        kind = forms.IntegerField if setting.kind == "integer" else forms.FloatField
-        return kind(min_value=setting.low, max_value=setting.high, widget=widget, **base)  # type: ignore[arg-type]
-    return forms.CharField(widget=forms.TextInput({**CONTROL, "placeholder": left}), **base)
-
-
-def _shown(value: Any) -> str:
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-
-
 class DefinitionForm(forms.ModelForm):
-    """A definition: its own fields, vLLM's common settings by type, every other setting as JSON.
+    """A definition: its own fields, the engine's settings by type, every other setting as JSON.
 
-    Empty settings are left out. On an existing definition the slug stays.
+    `settings_for` names the engine whose settings have fields; when another one was
+    chosen since, they are still read, and checked against the chosen one. Empty
+    settings are left out. On an existing definition the slug stays.
     """
+
+    settings_for = forms.ChoiceField(
+        choices=[(name, name) for name in ENGINES], required=False, widget=forms.HiddenInput
+    )
 
     other_settings = forms.CharField(
         label="Other settings",
@@ -121,19 +94,30 @@ class DefinitionForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        defaults = engine_defaults(self.instance.engine or Engine.VLLM)
+        self.kind = engine_kind(self._engine_of_fields())
+        self.initial["settings_for"] = self.kind.name
+        defaults = engine_defaults(self.kind.name)
         self.has_defaults = bool(defaults)
         own: dict[str, Any] = dict(self.instance.settings or {})
-        for name in COMMON_SETTINGS:
-            self.fields[f"set_{name}"] = setting_field(VLLM_SETTINGS[name], defaults.get(name))
-            if name in own and _fits_field(VLLM_SETTINGS[name], own[name]):
-                value = own.pop(name)
-                self.initial[f"set_{name}"] = str(value).lower() if isinstance(value, bool) else value
+        for name in form_names(self.kind):
+            setting = self.kind.settings[name]
+            self.fields[f"set_{name}"] = setting_field(setting, {**self.kind.built_in, **defaults}.get(name))
+            if name in own and fits_field(setting, own[name]):
+                self.initial[f"set_{name}"] = field_text(own.pop(name))
         self.initial["other_settings"] = _json_text(own) if own else ""
         if self.instance.pk:
             self.fields["slug"].disabled = True
         if self.instance.estimated_memory_gb is not None:
             self.initial["estimated_memory_gb"] = f"{float(self.instance.estimated_memory_gb):g}"
+
+    def _engine_of_fields(self) -> str:
+        posted = self.data.get("settings_for") or self.data.get("engine") or ""
+        return posted if posted in ENGINES else self.instance.engine or Engine.VLLM
+
+    @property
+    def engine_changed(self) -> bool:
+        """Whether the fields are another engine's than the one chosen."""
+        return self.instance.engine != self.kind.name
 
     @property
     def main_fields(self) -> list[forms.BoundField]:
@@ -141,7 +125,7 @@ class DefinitionForm(forms.ModelForm):
 
     @property
     def setting_fields(self) -> list[forms.BoundField]:
-        return [self[f"set_{name}"] for name in COMMON_SETTINGS]
+        return [self[f"set_{name}"] for name in form_names(self.kind)]
 
     def clean_slug(self) -> str:
         slug: str = self.cleaned_data["slug"]
@@ -169,18 +153,16 @@ class DefinitionForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         settings = dict(data.get("other_settings") or {})
-        for name in COMMON_SETTINGS:
+        for name in form_names(self.kind):
             value = data.get(f"set_{name}")
             if value in (None, ""):
                 continue
             if name in settings:
                 self.add_error("other_settings", f"{name} stands in both; take it out here.")
-            settings[name] = value == "true" if VLLM_SETTINGS[name].kind == "boolean" else value
-        if data.get("engine") == Engine.VLLM:
-            for name, problem in settings_problems(VLLM_SETTINGS, settings):
-                self.add_error(
-                    f"set_{name}" if name in COMMON_SETTINGS else "other_settings", f"{name}: {problem}"
-                )
+            settings[name] = field_value(self.kind.settings[name], value)
+        for name, problem in settings_problems(engine_kind(data.get("engine", "")).settings, settings):
+            field = f"set_{name}" if f"set_{name}" in self.fields else "other_settings"
+            self.add_error(field, f"{name}: {problem}")
         self.instance.settings = self._in_old_order(settings)
         return data
 
@@ -190,15 +172,6 @@ class DefinitionForm(forms.ModelForm):
         return {
             name: settings[name] for name in (*before, *(name for name in settings if name not in before))
         }
-
-
-def _fits_field(setting: Setting, value: Any) -> bool:
-    """Say whether a stored value can be shown in its typed field without changing it."""
-    if setting.kind == "boolean":
-        return isinstance(value, bool)
-    if setting.kind in ("integer", "number"):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, str) and (not setting.choices or value in setting.choices)
 
 
 def _json_text(value: Any) -> str:

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from metrics_app.models import Node
+from models_app.engines.registry import calls_tools, context_length
 
 
 def uid_make() -> str:
@@ -93,11 +94,11 @@ class ModelDefinition(models.Model):
 
     @property
     def supports_tools(self) -> bool:
-        return bool(self.settings.get("enable_auto_tool_choice"))
+        return calls_tools(self.engine, self.settings)
 
     @property
     def max_context_length(self) -> int | None:
-        return self.settings.get("max_model_len")
+        return context_length(self.engine, self.settings)
 
 
 class LaunchState(models.TextChoices):

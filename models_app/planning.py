@@ -8,14 +8,13 @@ from django.conf import settings
 
 from metrics_app.models import Node
 from models_app.engines.inputs import DefinitionData, LaunchIds, NodeData
+from models_app.engines.registry import SPECS
 from models_app.engines.settings_schema import SettingsInvalid
 from models_app.engines.spec import ContainerSpec
-from models_app.engines.vllm import vllm_spec
 from models_app.exceptions import LaunchRefused
-from models_app.models import CatalogueDefaults, Engine, Launch, LaunchMember, ModelDefinition
+from models_app.models import CatalogueDefaults, Launch, LaunchMember, ModelDefinition
 from sparkweb.installation import installation_read
 
-LAUNCHABLE = {Engine.VLLM}
 EXAMPLE = LaunchIds(launch="0" * 16, member="0" * 16, generation=1, installation="0" * 8, attempt=1)
 
 
@@ -33,15 +32,16 @@ def restarts_by_itself(definition: ModelDefinition) -> bool:
 
 def spec_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> tuple[ContainerSpec, list[str]]:
     """Return the container spec and the notes on it. Raises LaunchRefused where there can be none."""
-    if definition.engine not in LAUNCHABLE:
+    make_spec = SPECS.get(definition.engine)
+    if make_spec is None:
         raise LaunchRefused(
             f"{definition.name} needs the engine {definition.get_engine_display()}, "
-            "which cannot be started yet; vLLM can",
+            "which SparkWeb cannot start yet; choose another engine for it",
             "engine_unsupported",
         )
     capabilities = node.capabilities or {}
     try:
-        return vllm_spec(
+        return make_spec(
             DefinitionData(
                 slug=definition.slug,
                 model_id=definition.model_id,
@@ -58,6 +58,8 @@ def spec_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> tuple[
                 lan_address=node.lan_address,
                 fabric_address=node.fabric_address,
                 gpu_runtime=(capabilities.get("docker") or {}).get("gpu_runtime"),
+                ollama_models=capabilities.get("ollama_models"),
+                nim_cache=capabilities.get("nim_cache"),
             ),
             ids,
         )

@@ -90,6 +90,9 @@ def _observed_step(state: str, entry: dict[str, Any], seconds_in_state: float) -
     if state in (S.READY, S.DEGRADED):
         lost = (probe.get("failures") or 0) >= DEGRADED_AFTER_FAILURES
         return Step(state=S.DEGRADED, message=f"Does not answer: {probe.get('message')}") if lost else Step()
+    if stage.get("name") == "download":
+        # It has limits of its own on the node: a large model on a thin line may take hours.
+        return Step(state=S.LOADING, message="The server runs; its model is downloaded")
     if state == S.LOADING and seconds_in_state > START_TIMEOUT_SECONDS:
         return Step(nudge="timeout")
     return Step(state=S.LOADING, message="The container runs; the engine loads")

@@ -11,10 +11,11 @@ from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
 from metrics_app.selectors import node_snapshots
+from models_app.engines.registry import is_launchable
 from models_app.engines.spec import docker_run_line
 from models_app.exceptions import LaunchRefused
 from models_app.models import Launch, LaunchMember, LaunchState, ModelDefinition
-from models_app.planning import EXAMPLE, LAUNCHABLE, spec_plan
+from models_app.planning import EXAMPLE, spec_plan
 from models_app.reconcile import START_TIMEOUT_SECONDS
 from sparkweb.shared_streams import shared_streams
 from sparkweb.streams import Entry, StreamsDown
@@ -120,7 +121,7 @@ def _entries(node_names: set[str]) -> dict[str, Any]:
 def _blocked(definition: ModelDefinition, node: Node | None) -> str | None:
     if not definition.enabled:
         return "It is disabled"
-    if definition.engine not in LAUNCHABLE:
+    if not is_launchable(definition.engine):
         return f"{definition.get_engine_display()} cannot be started yet"
     if node and node.status in (NodeStatus.OFFLINE, NodeStatus.NEVER):
         return f"{node} is {node.get_status_display().lower()}"

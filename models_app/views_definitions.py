@@ -113,6 +113,8 @@ def definition_preview(request: HttpRequest, slug: str = "") -> HttpResponse:
         ]
     elif context["node"]:
         context["line"], context["notes"] = docker_run_line_for(form.instance, context["node"])
+    if form.engine_changed:
+        context["other_form"] = DefinitionForm(instance=form.instance)
     return render(request, "models_app/_preview.html", context)
 
 

@@ -97,6 +97,8 @@ class Agent:
             "unacknowledged": self.journal.count(),
             "docker": self.models.docker_status(),
             "hf_cache": str(config.HF_CACHE),
+            "ollama_models": str(config.OLLAMA_MODELS),
+            "nim_cache": str(config.NIM_CACHE),
             "secrets": _secret_names(config.SECRETS_DIR),
         }
 

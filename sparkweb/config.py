@@ -69,6 +69,18 @@ HF_CACHE = env_path(
     "Hugging Face cache on the node, mounted into engines.",
     shown="~/.cache/huggingface",
 )
+OLLAMA_MODELS = env_path(
+    "SPARKWEB_OLLAMA_MODELS",
+    Path.home() / ".ollama",
+    "Folder of Ollama's models on the node, mounted into its containers.",
+    shown="~/.ollama",
+)
+NIM_CACHE = env_path(
+    "SPARKWEB_NIM_CACHE",
+    Path.home() / ".cache" / "nim",
+    "Cache of NVIDIA NIMs on the node, mounted into their containers.",
+    shown="~/.cache/nim",
+)
 INSTALLATION = env_str(
     "SPARKWEB_INSTALLATION",
     "",

@@ -22,8 +22,9 @@ class DefinitionData:
 class NodeData:
     """A node as far as engines care.
 
-    `hf_cache` is a path on the node, `secrets` the names of files in its secrets
-    folder, `gpu_runtime` whether its Docker can hand out GPUs (None: not known).
+    `hf_cache`, `ollama_models` and `nim_cache` are paths on the node (None: it named
+    none), `secrets` the names of files in its secrets folder, `gpu_runtime` whether
+    its Docker can hand out GPUs (None: not known).
     """
 
     name: str
@@ -32,6 +33,8 @@ class NodeData:
     lan_address: str | None = None
     fabric_address: str | None = None
     gpu_runtime: bool | None = None
+    ollama_models: str | None = None
+    nim_cache: str | None = None
 
 
 @dataclass(frozen=True)

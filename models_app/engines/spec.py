@@ -45,9 +45,11 @@ class MountSpec:
 class ProbeSpec:
     """How the agent finds out that the engine answers.
 
-    kind `openai`: `path` answers 200 and /v1/models lists `model`; kind `http`:
-    `path` answers 200; kind `none`: ready as soon as it runs. `port` is the
-    node's port, asked on 127.0.0.1 unless `host` says otherwise.
+    kind `openai`: `path` answers 200 and /v1/models lists `model`; `ollama`:
+    /api/tags lists `model`, which the agent pulls into the server that runs;
+    `http`: `path` answers 200; `none`: ready as soon as it runs. `model` is the
+    name that the engine itself uses. `port` is the node's port, asked on
+    127.0.0.1 unless `host` says otherwise.
     """
 
     kind: str
@@ -61,9 +63,13 @@ class ProbeSpec:
 class ContainerSpec:
     """One container of ours. `secret_env` maps a variable to a file name below the node's secrets folder.
 
-    `gpus` is "all" or None, `ipc` "host" or None, `shm_bytes` the size of /dev/shm
-    (None: Docker's 64 MB), `ulimits` soft and hard limit alike (-1: unlimited),
-    `ttl_seconds` how long the agent may stand still before it abandons the start.
+    `secret_exports` does the same for programs that read no file: a shell inside the
+    container reads the file into the variable before the program starts, so that
+    Docker never learns the value. `user` "agent" runs it as the agent's own user
+    (its files and secrets are that user's), None as the image says. `gpus` is "all"
+    or None, `ipc` "host" or None, `shm_bytes` the size of /dev/shm (None: Docker's
+    64 MB), `ulimits` soft and hard limit alike (-1: unlimited), `ttl_seconds` how
+    long the agent may stand still before it abandons the start.
     """
 
     launch: str
@@ -80,6 +86,8 @@ class ContainerSpec:
     entrypoint: list[str] | None = None
     env: dict[str, str] = field(default_factory=dict)
     secret_env: dict[str, str] = field(default_factory=dict)
+    secret_exports: dict[str, str] = field(default_factory=dict)
+    user: str | None = None
     ports: list[PortSpec] = field(default_factory=list)
     mounts: list[MountSpec] = field(default_factory=list)
     gpus: str | None = None
@@ -135,6 +143,8 @@ def docker_run_line(spec: ContainerSpec, secrets_dir: str = "$SPARKWEB_SECRETS_D
     for name, file_name in sorted(spec.secret_env.items()):
         variable, value = secret_variable(name, file_name)
         lines.append(f'-v "{secrets_dir}"/{file_name}:{value}:ro -e {shlex.quote(f"{variable}={value}")}')
+    for name, file_name in sorted(spec.secret_exports.items()):
+        lines.append(f'-e {name}="$(cat "{secrets_dir}"/{file_name})"')
     lines += [f"-e {shlex.quote(f'{name}={value}')}" for name, value in sorted(spec.env.items())]
     if spec.entrypoint:
         lines.append(f"--entrypoint {shlex.quote(spec.entrypoint[0])}")
@@ -143,7 +153,8 @@ def docker_run_line(spec: ContainerSpec, secrets_dir: str = "$SPARKWEB_SECRETS_D
 
 
 def _resource_options(spec: ContainerSpec) -> list[str]:
-    options = [f"--gpus {shlex.quote(spec.gpus)}"] if spec.gpus else []
+    options = ['-u "$(id -u)"'] if spec.user else []
+    options += [f"--gpus {shlex.quote(spec.gpus)}"] if spec.gpus else []
     options += [f"--ipc {shlex.quote(spec.ipc)}"] if spec.ipc else []
     options += [f"--shm-size {spec.shm_bytes}"] if spec.shm_bytes else []
     return options + [f"--ulimit {name}={value}" for name, value in sorted(spec.ulimits.items())]
@@ -183,8 +194,10 @@ def _choice_problems(spec: ContainerSpec) -> list[str]:
         found.append(f'gpus={spec.gpus!r}: must be "all" or null')
     if spec.ipc not in ("host", None):
         found.append(f'ipc={spec.ipc!r}: must be "host" or null')
-    if spec.probe.kind not in ("openai", "http", "none"):
-        found.append(f"probe kind={spec.probe.kind!r}: must be openai, http or none")
+    if spec.user not in ("agent", None):
+        found.append(f'user={spec.user!r}: must be "agent" or null')
+    if spec.probe.kind not in ("openai", "ollama", "http", "none"):
+        found.append(f"probe kind={spec.probe.kind!r}: must be openai, ollama, http or none")
     return found
 
 
@@ -206,16 +219,22 @@ def _mount_problems(spec: ContainerSpec) -> list[str]:
     ]
     found += [
         f"secret file {name!r}: must be a plain file name below the secrets folder"
-        for name in spec.secret_env.values()
+        for name in (*spec.secret_env.values(), *spec.secret_exports.values())
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name)
     ]
     return found
 
 
 def _text_map_problems(spec: ContainerSpec) -> list[str]:
-    return [
+    found = [
         f"{name} {key!r}={value!r}: must be a text"
         for name, mapping in (("env", spec.env), ("labels", spec.labels))
         for key, value in mapping.items()
         if not isinstance(key, str) or not isinstance(value, str)
     ]
+    found += [
+        f"secret variable {name!r}: must be letters, digits and underscores"
+        for name in (*spec.secret_env, *spec.secret_exports)
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
+    ]
+    return found

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from models_app.engines.settings_schema import Setting, Version
+from models_app.engines.container import CONTAINER_SETTINGS
+from models_app.engines.settings_schema import Setting, Version, settings_table
 
 _DTYPES = ("auto", "half", "float16", "bfloat16", "float", "float32")
-_RESTART = ("no", "always", "unless-stopped", "on-failure")
 
 _ARGUMENTS = (
     Setting("max_model_len", "integer", "Context length in tokens.", "--max-model-len", low=1),
@@ -119,19 +119,7 @@ _ARGUMENTS = (
     Setting("disable_log_stats", "boolean", "Log no statistics.", "--disable-log-stats"),
 )
 
-_CONTAINER = (
-    Setting(
-        "restart_policy", "text", "unless-stopped: SparkWeb starts it again after a reboot.", choices=_RESTART
-    ),
-    Setting("gpus", "text", "all, or none on a machine without a GPU.", choices=("all", "none")),
-    Setting("ipc", "text", "host shares /dev/shm with the host.", choices=("host", "private")),
-    Setting("shm_size", "size", "Size of /dev/shm; needs ipc: private."),
-    Setting("ulimit_memlock", "integer", "Locked memory in bytes; -1 is no limit.", low=-1),
-    Setting("ulimit_stack", "integer", "Stack in bytes; -1 is no limit.", low=-1),
-    Setting("env", "environment", "Environment variables of the container."),
-)
-
-VLLM_SETTINGS: dict[str, Setting] = {row.name: row for row in (*_ARGUMENTS, *_CONTAINER)}
+VLLM_SETTINGS = settings_table(*_ARGUMENTS, *CONTAINER_SETTINGS)
 
 # Year and month of an NGC image, and the vLLM inside.
 NGC_VERSIONS: tuple[tuple[tuple[int, int], Version], ...] = (

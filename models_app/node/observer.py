@@ -17,7 +17,8 @@ import structlog
 from models_app.node.exits import TAIL_LIMIT_BYTES, StopNote, exit_reason, exit_signal, tail_text
 from models_app.node.facts import Facts
 from models_app.node.followers import Followers
-from models_app.node.identity import identity_of_labels
+from models_app.node.identity import Identity, identity_of_labels
+from models_app.node.model_pulls import ModelPulls
 from models_app.node.probes import Prober
 from models_app.node.starts import Starts
 from models_app.node.tracked import Tracked
@@ -48,6 +49,7 @@ class Observer:
         starts: Starts,
         followers: Followers,
         prober: Prober,
+        pulls: ModelPulls,
         watch: Watch,
         owner: tuple[str, str],
     ) -> None:
@@ -56,6 +58,7 @@ class Observer:
         self._starts = starts
         self._followers = followers
         self._prober = prober
+        self._pulls = pulls
         self._watch = watch
         self._installation, self._node_name = owner
         self.status = NOT_ASKED
@@ -82,6 +85,7 @@ class Observer:
 
     def stop_begins(self, member: str, timeout_seconds: int) -> None:
         """The end of this member that comes next was asked for."""
+        self._pulls.cancel(member)
         self._stops[member] = StopNote(timeout_seconds)
 
     def knows(self, member: str) -> bool:
@@ -115,7 +119,13 @@ class Observer:
             self._engine_lost(trouble)
         for one in self.containers.values():
             if one.identity and one.listed.state == "running":
-                self._prober.ask(one.id, one.identity.probe)
+                self._ask(one.id, one.identity)
+
+    def _ask(self, container_id: str, identity: Identity) -> None:
+        self._prober.ask(container_id, identity.probe)
+        result = self._prober.result(container_id)
+        if identity.probe.kind == "ollama" and result.health == 200 and not result.ready:
+            self._pulls.ensure(identity)
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -179,6 +189,7 @@ class Observer:
             self._announce(one)
         elif one.has_ended:
             self._prober.forget(one.id)
+            self._pulls.forget(one.identity.member)
             self._announce(one)
             self._ended(one)
         elif entry.state == "created" and not one.removing:
@@ -230,6 +241,7 @@ class Observer:
             elif one.exit_sequence is None and one.phase == "running":
                 self._facts.gone(one.identity, "The container was removed by someone else, outside SparkWeb")
             self._stops.pop(one.identity.member, None)
+            self._pulls.forget(one.identity.member)
         self._prober.forget(one.id)
         self._followers.forget(one.id)
         self._facts.forget(one.id)

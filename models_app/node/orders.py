@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 from models_app.engines.spec import SECRETS_TARGET, ContainerSpec, MountSpec, secret_variable
@@ -22,13 +24,15 @@ def container_order(spec: ContainerSpec, secrets_dir: Path) -> ContainerOrder:
     A secret's content stays in its file: `docker inspect`, the arguments and the
     environment show its path alone. Raises SecretMissing and MountMissing.
     """
-    secrets = [_secret_mount(name, secrets_dir) for name in sorted(set(spec.secret_env.values()))]
+    files = {*spec.secret_env.values(), *spec.secret_exports.values()}
+    secrets = [_secret_mount(name, secrets_dir) for name in sorted(files)]
     pointers = dict(secret_variable(name, file_name) for name, file_name in spec.secret_env.items())
     return ContainerOrder(
         name=spec.name,
         image=spec.image,
         command=spec.command,
         entrypoint=spec.entrypoint,
+        user=str(os.getuid()) if spec.user == "agent" else None,
         env={**spec.env, **pointers},
         ports=[PublishedPort(port.container, port.host, port.address) for port in spec.ports],
         mounts=[*map(_bind_mount, spec.mounts), *secrets],
@@ -38,6 +42,26 @@ def container_order(spec: ContainerSpec, secrets_dir: Path) -> ContainerOrder:
         ulimits=spec.ulimits,
         labels=container_labels(spec),
     )
+
+
+def with_exports(
+    order: ContainerOrder, spec: ContainerSpec, image_words: tuple[list[str], list[str]]
+) -> ContainerOrder:
+    """The order with a shell before its program that reads secret files into variables.
+
+    `image_words` are the image's own entrypoint and arguments: naming an entrypoint
+    makes Docker forget both. An image without /bin/sh cannot be started so.
+    """
+    image_entrypoint, image_arguments = image_words
+    if order.entrypoint:
+        program = [*order.entrypoint, *order.command]
+    else:
+        program = [*image_entrypoint, *(order.command or image_arguments)]
+    reads = "".join(
+        f'{name}="$(cat {SECRETS_TARGET}/{file_name})" || exit 1; export {name}; '
+        for name, file_name in sorted(spec.secret_exports.items())
+    )
+    return replace(order, entrypoint=["/bin/sh", "-c", f'{reads}exec "$@"', "sh"], command=program)
 
 
 def _secret_mount(file_name: str, secrets_dir: Path) -> BindMount:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import threading
 import time
@@ -11,13 +10,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from models_app.engines.spec import ProbeSpec
+from models_app.node.ollama import is_listed, names_listed
+from sparkweb.adapters import engine_http
 
 TIMEOUT_SECONDS = 1.0
 # Engines write a log line for each question, so those that are well are asked less often.
 EVERY_SECONDS_WHEN_READY = 5.0
 EVERY_SECONDS = 0.9
 THREADS = 8
-_ANSWER_LIMIT_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -81,22 +81,26 @@ class Prober:
 def probe_once(probe: ProbeSpec, before: ProbeResult) -> ProbeResult:
     """Ask once; `before` is the previous result. Takes two seconds at most.
 
-    The model list is asked for until it was right once: later the health path
-    alone says whether the engine lives.
+    The model list of `openai` is asked for until it was right once: later the
+    health path alone says whether the engine lives. Ollama's list is both.
     """
     if probe.kind == "none":
         return ProbeResult(ready=True, message="runs; it has nothing to ask")
     health: int | None = None
     models = before.models
     try:
-        health, _ = _get(probe, probe.path)
+        health, body = _get(probe, probe.path)
         if health != 200:
             raise _Unready(f"{probe.path} answered {health}")
+        if probe.kind == "ollama":
+            models = names_listed(body) or []
+            if not is_listed(probe.model, models):
+                raise _Unready(f"the server runs; {probe.model} is not in it yet")
         if probe.kind == "openai" and probe.model not in models:
             models = _models(probe)
             if probe.model not in models:
                 raise _Unready(f"/v1/models does not list {probe.model}")
-    except (OSError, http.client.HTTPException, _Unready) as error:
+    except (*engine_http.HTTP_ERRORS, _Unready) as error:
         return ProbeResult(False, health, models, _words(error), before.failures + 1)
     return ProbeResult(True, health, models, "ready")
 
@@ -116,13 +120,7 @@ def _models(probe: ProbeSpec) -> list[str]:
 
 
 def _get(probe: ProbeSpec, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(probe.host, probe.port, timeout=TIMEOUT_SECONDS)
-    try:
-        connection.request("GET", path, headers={"Connection": "close"})
-        answer = connection.getresponse()
-        return answer.status, answer.read(_ANSWER_LIMIT_BYTES)
-    finally:
-        connection.close()
+    return engine_http.get(probe.host, probe.port, path, TIMEOUT_SECONDS)
 
 
 def _words(error: Exception) -> str:

@@ -14,7 +14,7 @@ import structlog
 from models_app.engines.spec import ContainerSpec
 from models_app.node.facts import Facts
 from models_app.node.identity import Identity, identity_of_labels, identity_of_spec
-from models_app.node.orders import container_order
+from models_app.node.orders import container_order, with_exports
 from models_app.node.watch import Watch
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.docker_errors import (
@@ -173,6 +173,8 @@ class Starts:
         order = container_order(spec, self._secrets_dir)
         self._engine.ports_check(order.ports)
         self._image(job, spec.image)
+        if spec.secret_exports:
+            order = with_exports(order, spec, self._engine.image_words(spec.image))
         self._checkpoint(job)
         try:
             container_id = self._engine.create(order)

@@ -27,6 +27,7 @@ def create_arguments(api: HostConfigMaker, order: ContainerOrder) -> dict[str, A
         "image": order.image,
         "command": order.command,
         "entrypoint": order.entrypoint,
+        "user": order.user,
         "name": order.name,
         "environment": order.env,
         "labels": order.labels,

@@ -170,6 +170,11 @@ class DockerEngine:
         digests = facts.get("RepoDigests") or []
         return str(digests[0]).partition("@")[2] if digests else str(facts["Id"])
 
+    def image_words(self, image: str) -> tuple[list[str], list[str]]:
+        """An image's own entrypoint and arguments. Raises ImageMissing."""
+        config = self._call(QUICK_SECONDS, lambda api: api.inspect_image(image), image)["Config"] or {}
+        return list(config.get("Entrypoint") or []), list(config.get("Cmd") or [])
+
     def pull(
         self,
         image: str,

@@ -77,14 +77,16 @@ class BindMount:
 class ContainerOrder:
     """Everything about a container that anybody may decide; all else is fixed by the adapter.
 
-    `gpus`: "all" or None; `ipc`: "host" or None; `shm_bytes` None means Docker's
-    64 MB; `ulimits` soft and hard alike, -1 for unlimited.
+    `user` as Docker takes it, None as the image says; `gpus`: "all" or None;
+    `ipc`: "host" or None; `shm_bytes` None means Docker's 64 MB; `ulimits` soft
+    and hard alike, -1 for unlimited.
     """
 
     name: str
     image: str
     command: list[str]
     entrypoint: list[str] | None = None
+    user: str | None = None
     env: dict[str, str] = field(default_factory=dict)
     ports: list[PublishedPort] = field(default_factory=list)
     mounts: list[BindMount] = field(default_factory=list)

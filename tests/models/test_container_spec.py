@@ -75,7 +75,7 @@ def test_survives_json(one: ContainerSpec) -> None:
         ("secret_env", {"A": "../key"}, "secret file '../key': must be a plain file name"),
         ("secret_env", {"A": ".."}, "secret file '..': must be a plain file name"),
         ("env", {"A": 1}, "env 'A'=1: must be a text"),
-        ("probe", {"kind": "telepathy", "port": 1}, "probe kind='telepathy': must be openai, http or none"),
+        ("probe", {"kind": "telepathy", "port": 1}, "probe kind='telepathy': must be openai, ollama,"),
     ],
 )
 def test_refusals_name_field_and_value(field: str, value: Any, sentence: str) -> None:

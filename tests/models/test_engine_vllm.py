@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from models_app.engines.container import image_chosen, settings_merged
 from models_app.engines.inputs import DefinitionData, LaunchIds, NodeData
 from models_app.engines.spec import ContainerSpec, MountSpec, PortSpec, docker_run_line
-from models_app.engines.vllm import vllm_image, vllm_settings, vllm_spec
+from models_app.engines.vllm import VLLM, vllm_spec
 from models_app.engines.vllm_settings import VLLM_SETTINGS, VersionSpan, vllm_versions
 
 IDS = LaunchIds(installation="0a1b2c3d", launch="1a2b3c4d5e6f7081", member="aa" * 8, generation=3, attempt=2)
@@ -209,7 +210,7 @@ def test_settings_overlay_defaults_and_built_in() -> None:
     definition = DefinitionData(
         "m", "org/m", 8104, settings={"gpu_memory_utilization": 0.8, "swap_space": None}
     )
-    merged = vllm_settings(definition, CATALOGUE_DEFAULTS | {"ulimit_stack": 1})
+    merged = settings_merged(VLLM, definition, CATALOGUE_DEFAULTS | {"ulimit_stack": 1})
     assert merged == {
         "restart_policy": "unless-stopped",
         "gpus": "all",
@@ -227,7 +228,8 @@ def test_settings_overlay_defaults_and_built_in() -> None:
     [("a:1", "b:1", "a:1"), ("", "b:1", "b:1"), ("", "", "nvcr.io/nvidia/vllm:25.11-py3")],
 )
 def test_image_is_the_definitions_then_the_catalogues(own: str, default: str, expected: str) -> None:
-    assert vllm_image(DefinitionData("m", "org/m", 1, image=own), {"image": default}) == expected
+    definition = DefinitionData("m", "org/m", 1, image=own)
+    assert image_chosen(VLLM, definition, {"image": default}) == expected
 
 
 def test_the_owners_catalogue_entry_as_a_whole() -> None:
@@ -257,6 +259,8 @@ def test_the_owners_catalogue_entry_as_a_whole() -> None:
         "entrypoint": None,
         "env": {},
         "secret_env": {"HF_TOKEN": "hf_token"},
+        "secret_exports": {},
+        "user": None,
         "ports": [{"container": 8000, "host": 8104, "address": "127.0.0.1"}],
         "mounts": [{"source": "/hf", "target": "/root/.cache/huggingface", "read_only": False}],
         "gpus": "all",

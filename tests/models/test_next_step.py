@@ -53,6 +53,16 @@ def step(**situation: Any) -> Step:
             "",
             "timeout",
         ),
+        # A download is not cut off: it has limits of its own.
+        (
+            {
+                "entry": {**LOADING, "stage": {"name": "download"}},
+                "state": S.LOADING,
+                "seconds_in_state": START_TIMEOUT_SECONDS + 1,
+            },
+            S.LOADING,
+            "",
+        ),
     ],
 )
 def test_step(situation: dict[str, Any], state: str, nudge: str) -> None:

@@ -1,0 +1,65 @@
+"""HTTP to engines on this node: a short question, or an answer that comes line by line."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+ANSWER_LIMIT_BYTES = 1_000_000
+HTTP_ERRORS = (OSError, http.client.HTTPException)
+"""What every function here may raise when the engine does not answer as HTTP servers do."""
+
+
+def get(host: str, port: int, path: str, timeout_seconds: float) -> tuple[int, bytes]:
+    """Status and body (at most 1 MB) of one GET; each step may take `timeout_seconds`. Raises HTTP_ERRORS."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
+    try:
+        connection.request("GET", path, headers={"Connection": "close"})
+        answer = connection.getresponse()
+        return answer.status, answer.read(ANSWER_LIMIT_BYTES)
+    finally:
+        connection.close()
+
+
+class JsonLines:
+    """The answer to one POST as the JSON objects of its lines; `with` it in one thread, end() it from any.
+
+    Opening and iterating raise HTTP_ERRORS, also when nothing comes for
+    `silence_seconds` and after end(). Lines that are no JSON object are skipped.
+    """
+
+    def __init__(self, host: str, port: int, path: str, body: dict[str, Any], silence_seconds: float) -> None:
+        self._connection = http.client.HTTPConnection(host, port, timeout=silence_seconds)
+        self._connection.connect()
+        # The response takes the socket over; to end it from another thread we keep it in hand.
+        self._socket: socket.socket = self._connection.sock
+        headers = {"Connection": "close", "Content-Type": "application/json"}
+        self._request = (path, json.dumps(body), headers)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        path, body, headers = self._request
+        self._connection.request("POST", path, body=body, headers=headers)
+        answer = self._connection.getresponse()
+        while line := answer.readline(ANSWER_LIMIT_BYTES):
+            with contextlib.suppress(ValueError):
+                message = json.loads(line)
+                if isinstance(message, dict):
+                    yield message
+
+    def end(self) -> None:
+        """End the answer: the thread that reads it gets an error or its end at once, and closes it."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
