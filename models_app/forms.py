@@ -68,7 +68,7 @@ class DefinitionForm(forms.ModelForm):
         labels = {
             "slug": "Served as",
             "model_id": "Model",
-            "estimated_memory_gb": "Estimated memory (GB)",
+            "estimated_memory_gb": "Estimated memory (GiB)",
             "publish": "Reachable from",
         }
         help_texts = {

@@ -82,8 +82,8 @@ def age_seconds(moment: datetime | None) -> str:
 
 @register.filter
 def gigabytes(value: Any) -> str:
-    """Write an estimate in GB as it was given: `45 GB`. A dash for None."""
-    return UNKNOWN if value is None else f"{float(value):g} GB"
+    """Write an estimate: `45 GiB`, which is what the catalogue's `_gb` is held against. A dash for None."""
+    return UNKNOWN if value is None else f"{float(value):g} GiB"
 
 
 @register.filter
