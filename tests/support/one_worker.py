@@ -21,7 +21,7 @@ PAGES = "/test_pages_"  # one Chromium each
 
 
 class OneWorkerPerStack(LoadScopeScheduling):
-    """Hands out whole modules that share a product or a browser, the largest first; other tests one by one."""
+    """Hands out whole modules that share a product or a browser; other tests one by one."""
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
