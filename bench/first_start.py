@@ -1,4 +1,4 @@
-"""A fresh clone to a live dashboard with cold package caches, and the second start to the first page.
+"""A fresh clone to the first page with cold package caches, and the second start to the first page.
 
 python -m bench.first_start [--json]
 """
@@ -30,7 +30,7 @@ def main() -> None:
         first = start(clone, environment)
         second = start(clone, environment)
     rows: list[dict[str, Any]] = [
-        {"what": "fresh clone to a live node on the dashboard", "seconds": first, "target_seconds": 120},
+        {"what": "fresh clone to first page", "seconds": first, "target_seconds": 120},
         {
             "what": "second start to first page",
             "seconds": second,
@@ -54,7 +54,7 @@ def fresh_environment(folder: Path) -> dict[str, str]:
 
 
 def start(clone: Path, environment: dict[str, str]) -> float:
-    """Run script/server until the login page answers and the node has reported; the seconds it took."""
+    """Run script/server until the login page answers; the seconds it took."""
     began = time.monotonic()
     process = subprocess.Popen(
         [str(clone / "script" / "server")],
