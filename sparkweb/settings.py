@@ -269,7 +269,7 @@ STATICFILES_FINDERS = [
 ]
 # Third-party files that pages really use; nothing else of node_modules is collected.
 STATICFILES_LISTED = {
-    "vendor/tabler": ["css/tabler.min.css", "js/tabler.min.js"],
+    "vendor/tabler": ["css/tabler.min.css"],
     "vendor/htmx": ["htmx.min.js"],
     "vendor/uplot": ["uPlot.esm.js", "uPlot.min.css"],
     "vendor/inter": ["inter-latin-wght-normal.woff2", "inter-latin-ext-wght-normal.woff2"],
