@@ -59,7 +59,9 @@ def launch_create(
     spec_plan(definition, node, EXAMPLE)
     if node.status in (NodeStatus.OFFLINE, NodeStatus.NEVER):
         raise LaunchRefused(
-            f"{node} is {node.get_status_display().lower()}; start its agent, then try again", "node_offline"
+            f"{node} is {node.get_status_display().lower()}: nothing is heard from it; "
+            "start its agent, or Redis if that is down, then try again",
+            "node_offline",
         )
     check = memory_check(definition, node)
     if not check.can_start and not force_reason:

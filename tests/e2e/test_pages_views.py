@@ -103,7 +103,7 @@ def test_refusal_is_shown_beside_the_button(
     Node.objects.update(status="offline")
     response = client_of(operator).post("/models/model-a/start/", {"node": "spark-1"}, headers=HTMX)
     assert response.status_code == 409
-    assert "spark-1 is offline; start its agent, then try again" in response.text
+    assert "spark-1 is offline: nothing is heard from it; start its agent" in response.text
     assert "HX-Retarget" not in response.headers
 
 
