@@ -221,7 +221,7 @@ def test_panel_and_timeline_are_redrawn(house: Node, page_admin: User, open_page
         }
     )
     expect(page.locator("[data-redraw] .badge-state")).to_have_text("Failed")
-    expect(page.locator(".notice.bad")).to_contain_text("the image exits at once")
+    expect(page.locator(".notice.bad")).to_contain_text("The image exits at once")
     expect(page.locator(".timeline li").first).to_contain_text("It failed in this test")
     assert page.locator("#launch-side").count() == 1
 
