@@ -48,9 +48,11 @@ class ModelDefinitionAdmin(ServiceAdmin):
         "estimated_memory_gb",
         "publish",
         "enabled",
+        "priority",
+        "pinned",
         "updated_at",
     ]
-    list_filter = ["engine", "enabled", "publish"]
+    list_filter = ["engine", "enabled", "publish", "pinned"]
     search_fields = ["slug", "name", "model_id", "description"]
     date_hierarchy = "created_at"
     readonly_fields = ["created_at", "updated_at"]
@@ -61,6 +63,7 @@ class ModelDefinitionAdmin(ServiceAdmin):
             "Runs",
             {"fields": ["engine", "model_id", "image", "port", "publish", "estimated_memory_gb", "settings"]},
         ),
+        ("When memory runs out", {"fields": ["priority", "pinned"]}),
         ("Kept from models.yaml", {"fields": ["container_name", "script_dir", "extra"], "classes": ["tab"]}),
         ("Dates", {"fields": ["created_at", "updated_at"], "classes": ["tab"]}),
     ]

@@ -44,6 +44,8 @@ class CatalogueEntry:
     estimated_memory_gb: Decimal | None = None
     publish: str = "local"
     enabled: bool = True
+    priority: int = 0
+    pinned: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
     position: int = 0
     key_order: list[str] = field(default_factory=list)
@@ -145,6 +147,8 @@ def _entry(slug: str, raw: dict[str, Any], position: int) -> CatalogueEntry:
         estimated_memory_gb=None if memory is None else Decimal(str(memory)),
         publish=present.get("publish", "local"),
         enabled=as_boolean(present.get("enabled", True)) is not False,
+        priority=present.get("priority", 0),
+        pinned=as_boolean(present.get("pinned", False)) is True,
         extra=_unknown(raw, frozenset(ENTRY_DEFAULTS)),
         position=position,
         key_order=key_paths(raw),

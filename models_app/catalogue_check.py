@@ -26,6 +26,8 @@ ENTRY_DEFAULTS: dict[str, Any] = {
     "estimated_memory_gb": None,
     "publish": "local",
     "enabled": True,
+    "priority": 0,
+    "pinned": False,
     "settings": {},
 }
 REQUIRED = ("engine", "port", "model_id")
@@ -34,6 +36,7 @@ SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}")
 IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@+-]{0,299}")
 MEMORY_LIMIT_GB = 99_999
+PRIORITY_MOST = 1000
 
 Rule = Callable[[Any], str | None]
 
@@ -161,6 +164,11 @@ def _memory(value: Any) -> str | None:
     return "a number of gigabytes, not negative, with at most two decimals"
 
 
+def _priority(value: Any) -> str | None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= PRIORITY_MOST
+    return None if fits else f"a whole number from -{PRIORITY_MOST} to {PRIORITY_MOST}"
+
+
 def _boolean(value: Any) -> str | None:
     return "true or false" if as_boolean(value) is None else None
 
@@ -182,4 +190,6 @@ RULES: dict[str, Rule] = {
     "estimated_memory_gb": _memory,
     "publish": _one_of(PUBLISH),
     "enabled": _boolean,
+    "priority": _priority,
+    "pinned": _boolean,
 }

@@ -8,13 +8,13 @@ from models_app.models import Launch, LaunchState, ModelDefinition
 
 
 class DefinitionFilter(filters.FilterSet):
-    """`?engine=`, `?enabled=`, and `?search=` in slug, name and model id."""
+    """`?engine=`, `?enabled=`, `?pinned=`, and `?search=` in slug, name and model id."""
 
     search = filters.CharFilter(method="by_text", label="Part of slug, name or model id")
 
     class Meta:
         model = ModelDefinition
-        fields = ["engine", "enabled"]
+        fields = ["engine", "enabled", "pinned"]
 
     def by_text(self, rows, _name, text):  # type: ignore[no-untyped-def]
         found = rows.filter(slug__icontains=text) | rows.filter(name__icontains=text)

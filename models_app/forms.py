@@ -63,16 +63,20 @@ class DefinitionForm(forms.ModelForm):
             "container_name",
             "script_dir",
             "description",
+            "priority",
             "enabled",
+            "pinned",
         ]
         labels = {
             "slug": "Served as",
             "model_id": "Model",
             "estimated_memory_gb": "Estimated memory (GiB)",
             "publish": "Reachable from",
+            "pinned": "Pinned",
         }
         help_texts = {
             "estimated_memory_gb": "A start is refused while the node has less; no check if empty.",
+            "priority": "When memory runs out, lower ones go first; 0 if empty.",
             "publish": "The LAN without a key means everyone in it.",
             "container_name": "Only kept for the old file; SparkWeb names its containers itself.",
             "script_dir": "For the engine script.",
@@ -89,7 +93,9 @@ class DefinitionForm(forms.ModelForm):
             "port": forms.NumberInput({**CONTROL, "placeholder": "8104"}),
             "estimated_memory_gb": forms.NumberInput({**CONTROL, "step": "any", "min": 0}),
             "description": forms.TextInput(CONTROL),
+            "priority": forms.NumberInput({**CONTROL, "placeholder": "0"}),
             "enabled": forms.CheckboxInput(CHECKBOX),
+            "pinned": forms.CheckboxInput(CHECKBOX),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -107,6 +113,7 @@ class DefinitionForm(forms.ModelForm):
         self.initial["other_settings"] = _json_text(own) if own else ""
         if self.instance.pk:
             self.fields["slug"].disabled = True
+        self.fields["priority"].required = False
         if self.instance.estimated_memory_gb is not None:
             self.initial["estimated_memory_gb"] = f"{float(self.instance.estimated_memory_gb):g}"
 
@@ -139,6 +146,9 @@ class DefinitionForm(forms.ModelForm):
         if holder:
             raise forms.ValidationError(f"Port {port} is {holder.name}'s; choose another.")
         return port
+
+    def clean_priority(self) -> int:
+        return self.cleaned_data["priority"] or 0
 
     def clean_other_settings(self) -> dict[str, Any]:
         text: str = self.cleaned_data["other_settings"].strip()

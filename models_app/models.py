@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from metrics_app.models import Node
+from models_app.catalogue_check import PRIORITY_MOST
 from models_app.engines.registry import calls_tools, context_length
 
 
@@ -77,6 +78,12 @@ class ModelDefinition(models.Model):
     estimated_memory_gb = models.DecimalField(max_digits=7, decimal_places=2, null=True, blank=True)
     publish = models.CharField(max_length=8, choices=Publish.choices, default=Publish.LOCAL)
     enabled = models.BooleanField(default=True)
+    priority = models.SmallIntegerField(
+        default=0,
+        validators=[MinValueValidator(-PRIORITY_MOST), MaxValueValidator(PRIORITY_MOST)],
+        help_text="When memory runs out, lower ones go first.",
+    )
+    pinned = models.BooleanField(default=False, help_text="Goes last, after every one that is not pinned.")
     extra = models.JSONField(default=dict, blank=True, help_text="Unknown keys, kept for export.")
     key_order = models.JSONField(default=list, blank=True, editable=False)
     position = models.PositiveIntegerField(default=0)

@@ -49,8 +49,10 @@ def test_definition_is_made_changed_and_deleted_with_audit(api: Client) -> None:
     assert made.json()["settings"] == {"dtype": "auto"}
     assert api.get("/api/definitions/qwen").json()["port"] == 8100
     changed = api.patch(
-        "/api/definitions/qwen", {"port": 8200, "estimated_memory_gb": 4.5}, content_type=JSON
+        "/api/definitions/qwen", {"port": 8200, "estimated_memory_gb": 4.5, "priority": -5}, content_type=JSON
     )
+    assert (changed.json()["priority"], changed.json()["pinned"]) == (-5, False)
+    assert api.get("/api/definitions?pinned=true").json()["results"] == []
     assert (changed.json()["port"], changed.json()["estimated_memory_gb"]) == (8200, 4.5)
     assert api.delete("/api/definitions/qwen").status_code == 204
     actions = list(AuditEntry.objects.order_by("pk").values_list("action", "via"))
@@ -75,6 +77,9 @@ def test_definition_is_made_changed_and_deleted_with_audit(api: Client) -> None:
         ({"settings": "text"}, "settings"),
         ({"settings": ["x"]}, "settings"),
         ({"estimated_memory_gb": -1}, "estimated_memory_gb"),
+        ({"priority": 1001}, "priority"),
+        ({"priority": "high"}, "priority"),
+        ({"pinned": "perhaps"}, "pinned"),
         ({"publish": "moon"}, "publish"),
         ({"name": "x" * 200}, "name"),
         ({"name": "a\x00b"}, "name"),

@@ -30,10 +30,14 @@ models:
     owner: {team: night shift, since: 2025-11-01}
     image: null
     enabled: no
+    priority: -3
+    pinned: no
     estimated_memory_gb: 12.25
   alpha:
     engine: script
     script_dir: alpha
+    priority: 20
+    pinned: yes
     port: 8201
     model_id: org/alpha
 defaults:
@@ -95,6 +99,7 @@ def test_fields_of_an_entry() -> None:
         "dtype": None,
     }
     assert zeta.extra == {"owner": {"team": "night shift", "since": "2025-11-01"}, "image": None}
+    assert (zeta.priority, zeta.pinned, alpha.priority, alpha.pinned) == (-3, False, 20, True)
     assert (alpha.engine, alpha.script_dir, alpha.enabled, alpha.position) == ("script", "alpha", True, 1)
 
 
@@ -127,7 +132,9 @@ def test_edited_fields_reach_the_file_and_untouched_ones_stay_out() -> None:
     zeta.image, alpha.description, alpha.settings = "vllm/vllm-openai:v0.11.0", "first", {"new": 1}
     data = yaml_load(catalogue_dump(catalogue), "out").data["models"]
     assert data["zeta"]["image"] == "vllm/vllm-openai:v0.11.0"
-    assert list(data["alpha"]) == ["engine", "script_dir", "port", "model_id", "description", "settings"]
+    assert list(data["alpha"]) == [
+        "engine", "script_dir", "priority", "pinned", "port", "model_id", "description", "settings"
+    ]  # fmt: skip
 
 
 def test_a_catalogue_made_on_the_page_is_written_in_the_usual_order() -> None:

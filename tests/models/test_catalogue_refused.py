@@ -120,6 +120,12 @@ KEYS = {
         model(enabled="maybe"),
         "line 6: models.m.enabled: expected true or false, found the text 'maybe'",
     ),
+    "priority": (
+        model(priority="1001"),
+        "line 6: models.m.priority: expected a whole number from -1000 to 1000",
+    ),
+    "priority as boolean": (model(priority="yes"), "found true"),
+    "pinned": (model(pinned="2"), "line 6: models.m.pinned: expected true or false, found the number 2"),
     "publish": (model(publish="world"), "line 6: models.m.publish: expected one of local, fabric, lan"),
     "settings is a list": (
         model(settings="[1]"),

@@ -105,6 +105,22 @@ def test_and_back_again_nothing_is_lost(browser: Client) -> None:
     assert DefinitionForm(instance=ModelDefinition.objects.get()).initial["set_max_model_len"] == 4096
 
 
+def test_priority_and_pin_are_saved_and_shown_on_the_card(browser: Client) -> None:
+    fields = posted("custom", image="a:1", priority="-20", pinned="on")
+    assert browser.post("/models/new/", fields).status_code == 302
+    row = ModelDefinition.objects.get()
+    assert (row.priority, row.pinned) == (-20, True)
+    for page in ("/models/", "/models/m/"):
+        assert "priority -20" in browser.get(page).text
+        assert "pinned" in browser.get(page).text
+    assert browser.post("/models/m/edit/", posted("custom", image="a:1", priority="")).status_code == 302
+    row.refresh_from_db()
+    assert (row.priority, row.pinned) == (0, False)
+    assert (
+        "less than or equal to 1000" in browser.post("/models/new/", posted("custom", priority="1001")).text
+    )
+
+
 def test_same_engine_swaps_no_fields(browser: Client) -> None:
     assert "hx-swap-oob" not in browser.post("/models/new/preview/", posted("vllm")).text
 
