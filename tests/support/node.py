@@ -91,7 +91,7 @@ class Node:
             if fact["data"].get("member") == spec.member and verb in ("", fact["verb"])
         ]
 
-    def wait_fact(self, spec: ContainerSpec, verb: str, seconds: float = 15.0) -> dict[str, Any]:
+    def wait_fact(self, spec: ContainerSpec, verb: str, seconds: float = 60.0) -> dict[str, Any]:
         found = wait_for(lambda: self.facts(spec, verb), f"fact {verb}", seconds)
         return found[-1][1]  # type: ignore[no-any-return]
 
@@ -104,7 +104,7 @@ class Node:
         return next((entry for entry in entries if entry["member"] == spec.member), None)
 
     def wait_entry(
-        self, spec: ContainerSpec, condition: Callable[[dict[str, Any]], Any], seconds: float = 15.0
+        self, spec: ContainerSpec, condition: Callable[[dict[str, Any]], Any], seconds: float = 60.0
     ) -> dict[str, Any]:
         def seen() -> dict[str, Any] | None:
             entry = self.entry(spec)

@@ -13,10 +13,11 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 START_SECONDS = 30
 
@@ -42,7 +43,7 @@ class Postgres:
         programs = programs_find()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._hand_over(self.folder)
-        password, port = secrets.token_hex(8), _free_port()
+        password, port = secrets.token_hex(8), free_port()
         password_file = self.folder / "password"
         password_file.write_text(password)
         self._hand_over(password_file)
@@ -116,12 +117,6 @@ def _server_user() -> pwd.struct_passwd:
         return pwd.getpwnam("postgres")
     except KeyError:
         raise PostgresUnavailable("there is no user postgres (apt-get install postgresql)") from None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main(arguments: list[str]) -> int:

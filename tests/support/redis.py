@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,9 +22,11 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.support.ports import free_port
+
 __all__ = ["RedisServer", "redis_server", "redis_url", "shared_redis"]
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 
 
 class RedisServer:
@@ -37,7 +38,7 @@ class RedisServer:
         # Not pytest's tmp_path: a Unix socket's path is limited to 108 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="redis-"))
         self.socket = self.folder / "redis.sock"
-        self.port = _free_port() if tcp else 0
+        self.port = free_port() if tcp else 0
         self.persist = persist
         self.config = config or {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -104,7 +105,7 @@ class RedisServer:
             return
         self.process.send_signal(how)
         self.process.send_signal(signal.SIGCONT)
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
 
     def _answers(self) -> bool:
         try:
@@ -112,12 +113,6 @@ class RedisServer:
                 return bool(client.ping())
         except (redis.ConnectionError, redis.TimeoutError):
             return False  # not listening yet, or still loading its append-only file
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

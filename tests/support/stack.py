@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,13 +25,18 @@ from typing import Any
 import docker
 import psutil
 
+from tests.support.ports import free_port
+
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PASSWORD = "correct horse battery"
-UP_SECONDS = 60.0
+UP_SECONDS = 120.0
+# A busy machine is slow; what never comes true costs a minute, and only when it fails.
+PATIENCE_SECONDS = 60.0
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30.0, every: float = 0.05) -> Any:
-    """Return the first true value of `condition`; fail with `what` after `seconds`."""
+    """Return the first true value of `condition`; fail with `what` after `seconds`, a minute at least."""
+    seconds = max(seconds, PATIENCE_SECONDS)
     deadline = time.monotonic() + seconds
     value = None
     while time.monotonic() < deadline:
@@ -41,12 +45,6 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30.0, eve
             return value
         time.sleep(every)
     raise AssertionError(f"not within {seconds:g} s: {what}; last seen: {value!r}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Stack:
@@ -104,7 +102,7 @@ class Stack:
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(20)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.kill()
         return time.monotonic() - began
@@ -116,7 +114,7 @@ class Stack:
         for child in [*self.children(), psutil.Process(self.process.pid)]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def children(self) -> list[psutil.Process]:
         if self.process is None or self.process.poll() is not None:
@@ -173,7 +171,7 @@ class Stack:
             request.add_header("Content-Type", "application/json")
             body = json.dumps(data).encode()
         try:
-            with urllib.request.urlopen(request, body, timeout=15) as answer:
+            with urllib.request.urlopen(request, body, timeout=60) as answer:
                 status, text = answer.status, answer.read()
         except urllib.error.HTTPError as error:
             status, text = error.code, error.read()

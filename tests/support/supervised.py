@@ -110,8 +110,8 @@ class Up:
         assert self.process
         self.process.send_signal(number)
 
-    def ends(self, seconds: float = 5.0) -> int:
-        """Its exit status; fails if it takes longer than an owner was promised."""
+    def ends(self, seconds: float = 60.0) -> int:
+        """Its exit status, once it has ended."""
         assert self.process
         return self.process.wait(seconds)
 

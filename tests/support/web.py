@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from channels_redis.core import RedisChannelLayer
 from websockets.asyncio.client import ClientConnection, connect
 
 from sparkweb.streams import Streams
+from tests.support.ports import free_port
 from tests.support.redis import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,7 +92,7 @@ class WebProcess:
         assert self.process
         begun = time.monotonic()
         self.process.send_signal(how)
-        return self.process.wait(timeout=30), time.monotonic() - begun
+        return self.process.wait(timeout=60), time.monotonic() - begun
 
     def close(self) -> None:
         if self.process and self.process.poll() is None:
@@ -125,7 +125,7 @@ class WebProcess:
             request.add_header("Content-Type", "application/json")
             data = json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(request, data, timeout=30) as answer:
+            with urllib.request.urlopen(request, data, timeout=60) as answer:
                 status, raw = answer.status, answer.read()
         except urllib.error.HTTPError as error:
             status, raw = error.code, error.read()
@@ -154,7 +154,7 @@ class WebProcess:
             token = dict(pair.split("=", 1) for pair in cookie.split("; "))["sparkweb_csrf"]
             data = urllib.parse.urlencode({**form, "csrfmiddlewaretoken": token}).encode()
         try:
-            with urllib.request.build_opener(_NoRedirect).open(request, data, timeout=30) as answer:
+            with urllib.request.build_opener(_NoRedirect).open(request, data, timeout=60) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
@@ -201,13 +201,13 @@ class Browser:
     async def say(self, **frame: Any) -> None:
         await self.connection.send(json.dumps(frame))
 
-    async def text(self, seconds: float = 10.0) -> str:
+    async def text(self, seconds: float = 60.0) -> str:
         async with asyncio.timeout(seconds):
             message = await self.connection.recv()
         assert isinstance(message, str)
         return message
 
-    async def until(self, kind: str, seconds: float = 20.0, **fields: Any) -> dict[str, Any]:
+    async def until(self, kind: str, seconds: float = 60.0, **fields: Any) -> dict[str, Any]:
         """Return the next frame of a type with these fields, passing over all others."""
         async with asyncio.timeout(seconds):
             while True:
@@ -215,7 +215,7 @@ class Browser:
                 if frame["type"] == kind and all(frame.get(name) == value for name, value in fields.items()):
                     return dict(frame)
 
-    async def closed(self, seconds: float = 10.0) -> int:
+    async def closed(self, seconds: float = 60.0) -> int:
         """Read until the server closes; returns the close code."""
         async with asyncio.timeout(seconds):
             await self.connection.wait_closed()
@@ -239,9 +239,3 @@ class Publisher:
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
         return None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
