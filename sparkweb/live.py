@@ -53,8 +53,8 @@ class _Publisher:
             if thread is None or not thread.is_alive():
                 return
             assert self._loop and self._wake and self._stop
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._loop.call_soon_threadsafe(self._wake.set)
+            # In one call: between two, a thread that is busy may end and close its loop.
+            self._loop.call_soon_threadsafe(_set_both, self._stop, self._wake)
         thread.join(2 * SEND_SECONDS)
 
     def _thread_ensure(self) -> None:
@@ -105,6 +105,11 @@ class _Publisher:
             return False
         self._down = False
         return True
+
+
+def _set_both(one: asyncio.Event, other: asyncio.Event) -> None:
+    one.set()
+    other.set()
 
 
 _publisher = _Publisher()
