@@ -9,9 +9,10 @@ from typing import Any
 
 from django.utils import timezone
 
+from models_app.members import member_label
 from models_app.models import Desired, Launch, LaunchAttempt, LaunchMember, LaunchState, Outcome
 from models_app.planning import restarts_by_itself
-from models_app.services import attempt_again
+from models_app.services import attempt_again, members_stop
 from models_app.transitions import attempt_close, event_add, launch_move
 
 BACKOFF_FIRST_SECONDS = 10
@@ -143,7 +144,11 @@ def container_removed(node_name: str, data: dict[str, Any]) -> None:
 
 
 def member_ended(member: LaunchMember, code: str, reason: str) -> None:
-    """Draw the conclusion from a container's end: stopped, next attempt, parked or failed."""
+    """Draw the conclusion from a container's end: stopped, next attempt, parked or failed.
+
+    Of several members the first that dies takes the others down with it; the
+    conclusion is drawn when the last has ended.
+    """
     member.phase = "ended"
     member.peak_memory_bytes = OBSERVED.peaks.pop(member.uid, 0) or member.peak_memory_bytes
     was_live, member.live = member.live, False
@@ -151,11 +156,29 @@ def member_ended(member: LaunchMember, code: str, reason: str) -> None:
     launch = member.attempt.launch
     if not was_live or not launch.live:
         return
+    others = list(LaunchMember.objects.filter(attempt=member.attempt, live=True))
+    if others:
+        group_fail(launch, others, code, f"{member_label(member).capitalize()}: {reason}")
+    else:
+        launch_concluded(launch, code, reason)
+
+
+def group_fail(launch: Launch, others: list[LaunchMember], code: str, reason: str) -> None:
+    """Take down what is left of a launch on several nodes, unless it is being ended already."""
+    message = f"{reason}. Taking down {', '.join(map(member_label, others))}"
+    if launch_move(launch, LaunchState.STOPPING, message=message, failure_code=code, failure_reason=reason):
+        members_stop(launch, others)
+
+
+def launch_concluded(launch: Launch, code: str, reason: str) -> None:
+    """Nothing of a launch runs any more: that was wanted, or it starts again, or it has failed."""
     if launch.restart_wanted:
         attempt_close(launch, Outcome.STOPPED)
         attempt_again(launch, "Starting again")
     elif launch.desired == Desired.STOPPED:
         launch_move(launch, LaunchState.STOPPED, message="Stopped")
+    elif launch.state == LaunchState.STOPPING:  # one of several died first, and says why
+        launch_died(launch, launch.failure_code or code, launch.failure_reason or reason)
     else:
         launch_died(launch, code, reason)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
 
 from metrics_app.models import Node
 from models_app.engines.inputs import DefinitionData, LaunchIds, NodeData
-from models_app.engines.registry import SPECS
+from models_app.engines.registry import SPANNING_ENGINES, SPECS
 from models_app.engines.settings_schema import SettingsInvalid
 from models_app.engines.spec import ContainerSpec
 from models_app.exceptions import LaunchRefused
@@ -39,7 +41,11 @@ def spec_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> tuple[
             "which SparkWeb cannot start yet; choose another engine for it",
             "engine_unsupported",
         )
-    capabilities = node.capabilities or {}
+    if ids.spans_nodes and definition.engine not in SPANNING_ENGINES:
+        raise LaunchRefused(
+            f"{definition.name} runs on one node: {definition.get_engine_display()} cannot span several",
+            "engine_single_node",
+        )
     try:
         return make_spec(
             DefinitionData(
@@ -51,37 +57,56 @@ def spec_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> tuple[
                 publish=definition.publish,
             ),
             engine_defaults(definition.engine),
-            NodeData(
-                name=node.name,
-                hf_cache=capabilities.get("hf_cache"),
-                secrets=tuple(capabilities.get("secrets") or ()),
-                lan_address=node.lan_address,
-                fabric_address=node.fabric_address,
-                gpu_runtime=(capabilities.get("docker") or {}).get("gpu_runtime"),
-                ollama_models=capabilities.get("ollama_models"),
-                nim_cache=capabilities.get("nim_cache"),
-            ),
+            node_data(node),
             ids,
         )
     except SettingsInvalid as error:
         raise LaunchRefused(f"{definition.name}: {error}", "settings_invalid") from error
 
 
-def member_plan(launch: Launch, number: int) -> LaunchMember:
-    """Return the unsaved member of a launch's attempt `number`, its spec within."""
-    if launch.definition is None or launch.node is None:
+def node_data(node: Node) -> NodeData:
+    """Return a node as engines see it."""
+    capabilities = node.capabilities or {}
+    return NodeData(
+        name=node.name,
+        hf_cache=capabilities.get("hf_cache"),
+        secrets=tuple(capabilities.get("secrets") or ()),
+        lan_address=node.lan_address,
+        fabric_address=node.fabric_address,
+        gpu_runtime=(capabilities.get("docker") or {}).get("gpu_runtime"),
+        ollama_models=capabilities.get("ollama_models"),
+        nim_cache=capabilities.get("nim_cache"),
+    )
+
+
+def group_ids(ids: LaunchIds, nodes: Sequence[Node]) -> list[LaunchIds]:
+    """Return the ids of each rank of a launch on `nodes`, of which the first has rank 0."""
+    data = tuple(map(node_data, nodes)) if len(nodes) > 1 else ()
+    return [replace(ids, rank=rank, nodes=data) for rank in range(len(nodes))]
+
+
+def members_plan(launch: Launch, nodes: Sequence[Node], number: int) -> list[LaunchMember]:
+    """Return the unsaved members of a launch's attempt `number`, one for each node, specs within."""
+    definition = launch.definition
+    if definition is None or not nodes:
         raise LaunchRefused(
             f"{launch} cannot start again: its definition or node was deleted", "definition_gone"
         )
-    member = LaunchMember(node=launch.node, port=launch.definition.port)
-    ids = LaunchIds(
+    common = LaunchIds(
         launch=launch.uid,
-        member=member.uid,
+        member="",
         generation=launch.generation,
         installation=installation_read(settings.DATA_DIR),
         attempt=number,
     )
-    spec, notes = spec_plan(launch.definition, launch.node, ids)
+    return [
+        _member_plan(definition, node, ids) for node, ids in zip(nodes, group_ids(common, nodes), strict=True)
+    ]
+
+
+def _member_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> LaunchMember:
+    member = LaunchMember(node=node, rank=ids.rank, port=definition.port)
+    spec, notes = spec_plan(definition, node, replace(ids, member=member.uid))
     member.container_name, member.image, member.notes = spec.name, spec.image, notes
     member.spec = spec.to_json()
     return member

@@ -1,7 +1,7 @@
 """Desired against observed, each second: the same code after a crash, a reboot, a flush or a mishap.
 
-`next_step` is pure and decides for one launch; `launch_reconcile` loads the
-live launches, asks it, and carries out what it says.
+`next_step` is pure and decides for one member, `group_step` for the launch;
+`launch_reconcile` loads the live launches, asks them, and carries out what they say.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from metrics_app.models import NodeStatus
+from metrics_app.models import Node, NodeStatus
 from models_app import services
 from models_app.exceptions import LaunchRefused
+from models_app.groups import GroupStep, Step, group_step
+from models_app.members import launch_nodes, member_label, member_node_name, newest_members
 from models_app.models import Desired, Launch, LaunchMember, LaunchState
-from models_app.observing import OBSERVED, Observations, launch_died
+from models_app.observing import OBSERVED, Observations, group_fail, launch_concluded, launch_died
 from models_app.transitions import launch_move, launch_publish
 from sparkweb.node_link import commands
 
@@ -32,15 +34,8 @@ ORPHAN_AFTER_SECONDS = 30.0
 # A launch's end may be told before the report that shows its container gone.
 ENDED_AFTER_SECONDS = 3.0
 S = LaunchState
-
-
-@dataclass(frozen=True)
-class Step:
-    """What to do for one launch: move to `state`, nudge to `start` or `stop`, begin `again`, or `fail`."""
-
-    state: str = ""
-    nudge: str = ""
-    message: str = ""
+STATUS_ORDER = (NodeStatus.ONLINE, NodeStatus.STALE, NodeStatus.OFFLINE, NodeStatus.NEVER)
+SILENT = (NodeStatus.OFFLINE, NodeStatus.NEVER)
 
 
 def next_step(
@@ -55,19 +50,19 @@ def next_step(
     retry_due: bool | None = None,
     seconds_in_state: float = 0.0,
 ) -> Step:
-    """Decide for one live launch. Pure.
+    """Decide for one member of a live launch, or for a launch without one. Pure.
 
-    `entry` is the member's newest observation (None: the node does not see it),
+    `state` is the launch's, `entry` is the member's newest observation (None: the node does not see it),
     `created` whether its container was ever there, `docker_ok` whether the node's
     Docker answers: while it does not, not seeing a container says nothing about it,
     `retry_due` None without a planned attempt, else whether its time has come.
     """
     if retry_due is not None:
         return Step(nudge="again") if retry_due and node_status == NodeStatus.ONLINE else Step()
-    if node_status in (NodeStatus.OFFLINE, NodeStatus.NEVER):
+    if node_status in SILENT:
         waiting = state in (S.REQUESTED, S.STOPPING, S.LOST)
         return Step() if waiting else Step(state=S.LOST, message="The node is silent")
-    if desired == Desired.STOPPED or restart_wanted:
+    if desired == Desired.STOPPED or restart_wanted or state == S.STOPPING:
         return Step(nudge="stop")
     if node_status == NodeStatus.STALE:
         return Step()
@@ -113,15 +108,14 @@ class Reconciler:
         launches = list(
             Launch.objects.filter(live=True)
             .select_related("definition", "node")
-            .prefetch_related("attempts__members")
+            .prefetch_related("attempts__members__node")
         )
         claimed: set[str] = set()
         for launch in launches:
-            member = _live_member(launch)
-            if member:
-                claimed.add(member.uid)
+            members = [member for member in newest_members(launch) if member.live]
+            claimed.update(member.uid for member in members)
             try:
-                self._one(launch, member)
+                self._one(launch, members)
             except LaunchRefused as refused:
                 launch_move(
                     launch,
@@ -135,46 +129,76 @@ class Reconciler:
         self._orphans_stop(claimed)
         return len(launches)
 
-    def _one(self, launch: Launch, member: LaunchMember | None) -> None:
-        if launch.node is None:
+    def _one(self, launch: Launch, members: list[LaunchMember]) -> None:
+        placed = newest_members(launch)
+        nodes = launch_nodes(launch)
+        if not nodes:
             _node_deleted(launch)
             return
         now = timezone.now()
-        entry = self.observed.member(launch.node_name, member.uid) if member else None
-        step = next_step(
+        entries = [self.observed.member(member_node_name(member), member.uid) for member in members]
+        seconds = (now - launch.state_changed_at).total_seconds()
+        situation: dict[str, Any] = {
+            "state": launch.state,
+            "desired": launch.desired,
+            "restart_wanted": launch.restart_wanted,
+            "retry_due": None if launch.retry_at is None else launch.retry_at <= now,
+            "seconds_in_state": seconds,
+        }
+        steps = [
+            next_step(
+                node_status=member.node.status if member.node else NodeStatus.NEVER,
+                entry=entry,
+                created=bool(member.container_id),
+                docker_ok=self.observed.docker_ok(member_node_name(member)),
+                **situation,
+            )
+            for member, entry in zip(members, entries, strict=True)
+        ]
+        if not members:
+            self._nudge_empty(launch, next_step(node_status=_worst_status(nodes), entry=None, **situation))
+            return
+        step = group_step(
+            steps,
             state=launch.state,
-            desired=launch.desired,
-            node_status=launch.node.status,
-            entry=entry,
-            created=bool(member and member.container_id),
-            docker_ok=self.observed.docker_ok(launch.node_name),
-            restart_wanted=launch.restart_wanted,
-            retry_due=None if launch.retry_at is None else launch.retry_at <= now,
-            seconds_in_state=(now - launch.state_changed_at).total_seconds(),
+            labels=[member_label(member) for member in members],
+            silent=[member.node is None or member.node.status in SILENT for member in members],
+            some_ended=len(members) < len(placed),
+            seconds_in_state=seconds,
         )
         if step.state and step.state != launch.state:
             launch_move(launch, step.state, message=step.message)
-        if step.nudge:
-            self._nudge(step.nudge, launch, member)
-        self._progress_show(launch, entry)
+        self._carry_out(step, launch, members)
+        self._progress_show(launch, next((one for one in entries if one and one.get("stage")), entries[0]))
 
-    def _nudge(self, nudge: str, launch: Launch, member: LaunchMember | None) -> None:
-        if nudge == "again":
+    def _nudge_empty(self, launch: Launch, step: Step) -> None:
+        """Act for a launch without a container: it waits for its next attempt, or its end was missed."""
+        if step.state and step.state != launch.state:
+            launch_move(launch, step.state, message=step.message)
+        if step.nudge == "stop" and not launch.restart_wanted:
+            with transaction.atomic():
+                launch_concluded(launch, "", "Its containers ended")
+        elif step.nudge:
             services.attempt_again(launch, "Starting again")
-        elif member is None and nudge == "stop" and not launch.restart_wanted:
-            launch_move(launch, S.STOPPED, message="Stopped")
-        elif member is None:
-            services.attempt_again(launch, "Starting again")
-        elif nudge == "timeout":
+
+    def _carry_out(self, step: GroupStep, launch: Launch, members: list[LaunchMember]) -> None:
+        if step.whole == "timeout":
             with transaction.atomic():
                 launch_died(
                     launch,
                     "start_timeout",
                     f"Not ready after {START_TIMEOUT_SECONDS // 60} minutes of loading",
                 )
-            services.stop_nudge(launch, member)
-        elif self._due(member.uid):
-            (services.start_nudge if nudge == "start" else lambda m: services.stop_nudge(launch, m))(member)
+                services.members_stop(launch, members)
+        elif step.whole == "teardown":
+            with transaction.atomic():
+                group_fail(launch, members, "member_lost", step.message)
+        for nudge, member in zip(step.nudges, members, strict=False):
+            if nudge and self._due(member.uid):
+                if nudge == "start":
+                    services.start_nudge(member)
+                else:
+                    services.stop_nudge(launch, member)
 
     def _due(self, uid: str) -> bool:
         now = self.clock()
@@ -225,16 +249,16 @@ class Reconciler:
 
 
 def _node_deleted(launch: Launch) -> None:
+    deleted = [member_node_name(one) for one in newest_members(launch) if one.node is None]
     reason = (
-        f"{launch.node_name} was deleted while it was silent; a container may still run there. "
-        "Add the node again and SparkWeb stops it."
+        f"{', '.join(deleted) or launch.node_name} was deleted while it was silent; a container may still "
+        "run there. Add the node again and SparkWeb stops it."
     )
     launch_move(launch, S.FAILED, message=reason, failure_code="node_deleted", failure_reason=reason)
 
 
-def _live_member(launch: Launch) -> LaunchMember | None:
-    members = (member for attempt in launch.attempts.all() for member in attempt.members.all() if member.live)
-    return next(members, None)
+def _worst_status(nodes: list[Node]) -> str:
+    return max((node.status for node in nodes), key=STATUS_ORDER.index)
 
 
 RECONCILER = Reconciler(OBSERVED)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
@@ -14,6 +14,7 @@ from metrics_app.selectors import node_snapshots
 from models_app.engines.registry import is_launchable
 from models_app.engines.spec import docker_run_line
 from models_app.exceptions import LaunchRefused
+from models_app.members import launches_of_node, member_node_name, newest_members
 from models_app.models import Launch, LaunchMember, LaunchState, ModelDefinition
 from models_app.planning import EXAMPLE, spec_plan
 from models_app.reconcile import START_TIMEOUT_SECONDS
@@ -70,7 +71,7 @@ class DefinitionCard:
 
 def live_on_node(node: Node) -> list[str]:
     """Return the definitions whose launches on a node have not ended."""
-    launches = Launch.objects.filter(node=node, live=True)
+    launches = launches_of_node(node).filter(live=True)
     return list(launches.order_by("definition_slug").values_list("definition_slug", flat=True))
 
 
@@ -88,11 +89,10 @@ def definition_cards(node: Node | None = None) -> list[DefinitionCard]:
 
 def definition_card_of(definition: ModelDefinition, node: Node | None = None) -> DefinitionCard:
     """Return one definition's card."""
-    launches = Launch.objects.filter(definition=definition).prefetch_related("attempts__members")
-    if node:
-        launches = launches.filter(node=node)
+    launches = launches_of_node(node) if node else Launch.objects.all()
+    launches = launches.filter(definition=definition).prefetch_related("attempts__members")
     newest = launches.order_by("-live", "-pk").first()
-    entries = _entries({newest.node_name} if newest else set())
+    entries = _entries(_node_names(newest) if newest else set())
     return definition_card(definition, newest, entries, _blocked(definition, node))
 
 
@@ -100,10 +100,25 @@ def _card_rows(node: Node | None) -> list[tuple[ModelDefinition, Launch | None, 
     of_definition = Launch.objects.filter(definition=OuterRef("pk"), **({"node": node} if node else {}))
     newest = of_definition.order_by("-live", "-pk").values("pk")[:1]
     definitions = list(ModelDefinition.objects.annotate(newest=Subquery(newest)))
+    if node:
+        _followed_take(definitions, node)
     wanted = Launch.objects.filter(pk__in=[row.newest for row in definitions if row.newest])
     launches = {launch.pk: launch for launch in wanted.prefetch_related("attempts__members")}
-    entries = _entries({launch.node_name for launch in launches.values() if launch.live})
+    entries = _entries({name for launch in launches.values() if launch.live for name in _node_names(launch)})
     return [(row, launches.get(row.newest), entries, _blocked(row, node)) for row in definitions]
+
+
+def _followed_take(definitions: list[Any], node: Node) -> None:
+    """Where a definition runs on `node` only as another node's follower, take that launch."""
+    followed = LaunchMember.objects.filter(node=node, live=True, rank__gt=0)
+    pairs = followed.values_list("attempt__launch__definition", "attempt__launch")
+    launches = dict(pairs)
+    for row in definitions:
+        row.newest = launches.get(row.pk, row.newest)
+
+
+def _node_names(launch: Launch) -> set[str]:
+    return {launch.node_name, *map(member_node_name, newest_members(launch))}
 
 
 def _entries(node_names: set[str]) -> dict[str, Any]:
@@ -132,9 +147,9 @@ def definition_card(
     definition: ModelDefinition, launch: Launch | None, entries: dict[str, Any], blocked: str | None
 ) -> DefinitionCard:
     """Put one card together from loaded rows."""
-    member = newest_member(launch) if launch else None
-    entry = entries.get(member.uid) if member else None
-    held = [(entry or {}).get(key) for key in ("memory_bytes", "gpu_memory_bytes")]
+    members = newest_members(launch) if launch else []
+    seen = [entries[member.uid] for member in members if member.uid in entries]
+    held = [entry.get(key) for entry in seen for key in ("memory_bytes", "gpu_memory_bytes")]
     known = [value for value in held if value is not None]
     state = launch.state if launch else "not_created"
     return DefinitionCard(
@@ -142,23 +157,28 @@ def definition_card(
         launch=launch,
         state=state,
         compat_status=compat_status(state),
-        member=member,
-        progress=_progress(launch, entry) if launch and launch.state in STARTING_STATES else None,
+        member=members[0] if members else None,
+        progress=_progress(launch, _slowest(seen)) if launch and launch.state in STARTING_STATES else None,
         actual_memory_bytes=sum(known) if known and launch and launch.live else None,
         start_blocked=blocked,
     )
 
 
 def newest_member(launch: Launch) -> LaunchMember | None:
-    """Return the member of the newest attempt; uses prefetched rows where there are any."""
-    attempts = list(launch.attempts.all())
-    return next(iter(attempts[0].members.all()), None) if attempts else None
+    """Return the member of the newest attempt, of several the one with rank 0."""
+    return next(iter(newest_members(launch)), None)
 
 
 def launch_progress(launch: Launch) -> Progress:
     """Say how far a launch is, from its node's newest report."""
-    member = newest_member(launch)
-    return _progress(launch, _entries({launch.node_name}).get(member.uid) if member else None)
+    entries = _entries(_node_names(launch))
+    members = newest_members(launch)
+    return _progress(launch, _slowest([entries[one.uid] for one in members if one.uid in entries]))
+
+
+def _slowest(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The observation whose stage is shown for all members: the first that names one."""
+    return next((entry for entry in entries if entry.get("stage")), entries[0] if entries else None)
 
 
 def _progress(launch: Launch, entry: dict[str, Any] | None) -> Progress:
@@ -196,7 +216,8 @@ def launches_filtered(
     if definition:
         rows = rows.filter(definition_slug=definition)
     if node:
-        rows = rows.filter(node_name=node)
+        followed = LaunchMember.objects.filter(node__name=node, rank__gt=0)
+        rows = rows.filter(Q(node_name=node) | Q(pk__in=followed.values("attempt__launch")))
     if person:
         rows = rows.filter(requested_by__username=person)
     if text:

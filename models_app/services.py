@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -14,6 +16,7 @@ from models_app import fit
 from models_app.catalogue import Catalogue, CatalogueEntry, CatalogueError, catalogue_dump, catalogue_parse
 from models_app.engines.spec import ContainerSpec
 from models_app.exceptions import CatalogueInvalid, LaunchRefused
+from models_app.members import launch_nodes, launches_of_node
 from models_app.models import (
     CatalogueDefaults,
     Desired,
@@ -23,7 +26,7 @@ from models_app.models import (
     LaunchState,
     ModelDefinition,
 )
-from models_app.planning import EXAMPLE, member_plan, spec_plan
+from models_app.planning import EXAMPLE, group_ids, members_plan, spec_plan
 from models_app.transitions import attempt_close, event_add, launch_move
 from sparkweb.accounts.actor import Actor, audit
 from sparkweb.node_link import commands
@@ -44,19 +47,41 @@ def memory_check(definition: ModelDefinition, node: Node) -> fit.MemoryCheck:
 
 
 def launch_create(
-    *, definition: ModelDefinition, node: Node, actor: Actor, force_reason: str = ""
+    *,
+    definition: ModelDefinition,
+    node: Node,
+    actor: Actor,
+    force_reason: str = "",
+    followers: Sequence[Node] = (),
 ) -> tuple[Launch, bool]:
-    """Ask for a definition to run on a node. Returns the launch, and False if it was live already.
+    """Ask for a definition to run on a node, and on `followers` too if its model lies on several.
 
-    Committed before it returns; the node is nudged on commit. Raises
-    LaunchRefused: definition_disabled, engine_unsupported, settings_invalid,
-    node_offline, memory_short (not with a `force_reason`), port_in_use.
+    Returns the launch, and False if it was live already on one of them.
+    Committed before it returns; the nodes are nudged on commit. Raises
+    LaunchRefused: definition_disabled, engine_unsupported, engine_single_node,
+    settings_invalid, node_offline, memory_short (not with a `force_reason`),
+    port_in_use.
     """
-    if live := launch_live(definition, node):
-        return live, False
+    nodes = [node, *followers]
+    for one in nodes:
+        if live := launch_live(definition, one):
+            return live, False
     if not definition.enabled:
         raise LaunchRefused(f"{definition.name} is disabled; enable it first", "definition_disabled")
-    spec_plan(definition, node, EXAMPLE)
+    for one, ids in zip(nodes, group_ids(EXAMPLE, nodes), strict=True):
+        spec_plan(definition, one, ids)
+        _node_check(definition, one, force_reason)
+    try:
+        return _launch_write(definition, nodes, actor, force_reason), True
+    except IntegrityError:
+        for one in nodes:
+            if live := launch_live(definition, one):
+                return live, False
+        raise _port_refusal(definition, nodes) from None
+
+
+def _node_check(definition: ModelDefinition, node: Node, force_reason: str) -> None:
+    """Refuse a node that is silent, or has too little memory (not with a reason to force it)."""
     if node.status in (NodeStatus.OFFLINE, NodeStatus.NEVER):
         raise LaunchRefused(
             f"{node} is {node.get_status_display().lower()}: nothing is heard from it; "
@@ -74,21 +99,18 @@ def launch_create(
                 "hint": "Stop another model first, or start it with force and a reason.",
             },
         )
-    try:
-        return _launch_write(definition, node, actor, force_reason), True
-    except IntegrityError:
-        if live := launch_live(definition, node):
-            return live, False
-        raise _port_refusal(definition, node) from None
 
 
 def launch_live(definition: ModelDefinition, node: Node) -> Launch | None:
-    """Return the launch of a definition on a node that has not ended."""
-    return Launch.objects.filter(definition=definition, node=node, live=True).first()
+    """Return the launch of a definition on a node, at whatever rank, that has not ended."""
+    return launches_of_node(node).filter(definition=definition, live=True).first()
 
 
 @transaction.atomic
-def _launch_write(definition: ModelDefinition, node: Node, actor: Actor, force_reason: str) -> Launch:
+def _launch_write(
+    definition: ModelDefinition, nodes: Sequence[Node], actor: Actor, force_reason: str
+) -> Launch:
+    node = nodes[0]
     launch = Launch.objects.create(
         definition=definition,
         definition_slug=definition.slug,
@@ -101,36 +123,55 @@ def _launch_write(definition: ModelDefinition, node: Node, actor: Actor, force_r
     audit(actor, "launch_start", launch, launch=launch.uid, force_reason=force_reason)
     forced = f", forced: {force_reason}" if force_reason else ""
     event_add(launch, "requested", f"Start requested by {actor.label}{forced}", "", launch.state, actor.label)
-    attempt_begin(launch)
+    attempt_begin(launch, nodes)
     return launch
 
 
-def _port_refusal(definition: ModelDefinition, node: Node) -> LaunchRefused:
+def _port_refusal(definition: ModelDefinition, nodes: Sequence[Node]) -> LaunchRefused:
     holder = (
-        LaunchMember.objects.filter(node=node, port=definition.port, live=True)
-        .select_related("attempt__launch")
+        LaunchMember.objects.filter(node__in=nodes, port=definition.port, live=True)
+        .select_related("attempt__launch", "node")
         .first()
     )
     by = holder.attempt.launch.definition_slug if holder else "another launch"
+    where = holder.node.name if holder and holder.node else nodes[0].name
     return LaunchRefused(
-        f"port {definition.port} on {node.name} is used by {by}; stop it, or change one of the ports",
+        f"port {definition.port} on {where} is used by {by}; stop it, or change one of the ports",
         "port_in_use",
     )
 
 
 @transaction.atomic
-def attempt_begin(launch: Launch) -> LaunchMember:
-    """Open the next attempt of a launch and nudge its node on commit. Raises LaunchRefused as spec_plan."""
+def attempt_begin(launch: Launch, nodes: Sequence[Node] = ()) -> list[LaunchMember]:
+    """Open the next attempt of a launch on `nodes`, else on those of the attempt before.
+
+    The nodes are nudged on commit. Raises LaunchRefused as members_plan.
+    """
     number = launch.attempts.count() + 1
-    member = member_plan(launch, number)
-    member.attempt = LaunchAttempt.objects.create(launch=launch, number=number, generation=launch.generation)
-    member.save()
-    transaction.on_commit(lambda: start_nudge(member))
-    return member
+    members = members_plan(launch, nodes or launch_nodes(launch), number)
+    attempt = LaunchAttempt.objects.create(launch=launch, number=number, generation=launch.generation)
+    for member in members:
+        member.attempt = attempt
+        member.save()
+        transaction.on_commit(partial(start_nudge, member))
+    return members
 
 
 def attempt_again(launch: Launch, message: str) -> bool:
-    """Begin a new attempt of a launch that is due for one; False if it was no longer."""
+    """Begin a new attempt of a launch that is due for one; False if it was no longer.
+
+    Raises LaunchRefused as members_plan, and port_in_use.
+    """
+    try:
+        return _attempt_again(launch, message)
+    except IntegrityError:
+        launch.refresh_from_db()
+        if launch.definition is None:
+            raise
+        raise _port_refusal(launch.definition, launch_nodes(launch)) from None
+
+
+def _attempt_again(launch: Launch, message: str) -> bool:
     with transaction.atomic():
         attempt_close(launch, "failed")
         due = Launch.objects.filter(
@@ -163,7 +204,7 @@ def start_nudge(member: LaunchMember) -> bool:
 def stop_nudge(launch: Launch, member: LaunchMember) -> bool:
     """Tell a member's node to stop it; False when Redis is gone (reconcile tells it again)."""
     return commands.send(
-        launch.node_name,
+        member.spec.get("node") or launch.node_name,
         "models.container_stop",
         launch=launch.uid,
         member=member.uid,
@@ -182,7 +223,7 @@ def launch_stop(*, launch: Launch, actor: Actor) -> Launch:
 
 
 def launch_restart(*, launch: Launch, actor: Actor) -> Launch:
-    """Ask for a new attempt of a live launch: stop its container, then start again.
+    """Ask for a new attempt of a live launch: stop its containers, then start again.
 
     Raises LaunchRefused `not_live` for a launch that ended: start it anew.
     """
@@ -207,10 +248,10 @@ def _launch_end(launch: Launch, actor: Actor, action: str, word: str, *, restart
         return launch
     launch.refresh_from_db()
     audit(actor, action, launch, launch=launch.uid)
-    member = LaunchMember.objects.filter(attempt__launch=launch, live=True).first()
-    if member is None and not restart:
+    members = list(LaunchMember.objects.filter(attempt__launch=launch, live=True))
+    if not members and not restart:
         launch_move(launch, LaunchState.STOPPED, message=f"Stopped by {actor.label}", actor_label=actor.label)
-    elif member is None:
+    elif not members:
         attempt_again(launch, f"Restart requested by {actor.label}")
     else:
         if not launch_move(
@@ -220,9 +261,14 @@ def _launch_end(launch: Launch, actor: Actor, action: str, word: str, *, restart
             actor_label=actor.label,
         ):
             event_add(launch, "requested", f"{word} requested by {actor.label}", actor_label=actor.label)
-        doomed = member
-        transaction.on_commit(lambda: stop_nudge(launch, doomed))
+        members_stop(launch, members)
     return launch
+
+
+def members_stop(launch: Launch, members: Sequence[LaunchMember]) -> None:
+    """Nudge the nodes of members to stop them, once the transaction is committed."""
+    for member in members:
+        transaction.on_commit(partial(stop_nudge, launch, member))
 
 
 # The catalogue ------------------------------------------------------------------

@@ -39,15 +39,28 @@ class NodeData:
 
 @dataclass(frozen=True)
 class LaunchIds:
-    """Who the container is for. `attempt` counts from 1 within the launch and makes the name unique."""
+    """Who the container is for. `attempt` counts from 1 within the launch and makes the name unique.
+
+    `rank` counts the launch's nodes from 0; `nodes` are all of them by rank, empty
+    for a launch on one node.
+    """
 
     installation: str
     launch: str
     member: str
     generation: int
     attempt: int
+    rank: int = 0
+    nodes: tuple[NodeData, ...] = ()
+
+    @property
+    def spans_nodes(self) -> bool:
+        return len(self.nodes) > 1
 
     def container_name(self, slug: str) -> str:
-        """`sparkweb-<slug>-<start of launch>-<attempt>`, at most 63 characters (a host name's limit)."""
-        tail = f"-{self.launch[:8]}-{self.attempt}"
+        """`sparkweb-<slug>-<start of launch>-<attempt>`, at most 63 characters (a host name's limit).
+
+        Followers end in `-r<rank>`: two nodes may share a Docker engine.
+        """
+        tail = f"-{self.launch[:8]}-{self.attempt}" + (f"-r{self.rank}" if self.rank else "")
         return f"sparkweb-{slug}"[: 63 - len(tail)].rstrip("-._") + tail

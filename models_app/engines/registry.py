@@ -37,6 +37,8 @@ SPECS: dict[str, SpecFunction] = {
     "nim": nim_spec,
     "custom": custom_spec,
 }
+SPANNING_ENGINES = frozenset({"vllm"})
+"""Engines whose model may lie on several nodes."""
 
 
 def engine_kind(name: str) -> EngineKind:
