@@ -15,6 +15,7 @@ from celery import shared_task
 
 from metrics_app.agent import container_figures, gpu_memory_held
 from models_app.engines.spec import ContainerSpec, ProbeSpec, SpecInvalid
+from models_app.node.engine_watch import EngineWatch
 from models_app.node.facts import FactJournal, Facts
 from models_app.node.followers import Followers, LogStreams
 from models_app.node.identity import INSTALLATION, Identity, identity_of_spec
@@ -63,6 +64,7 @@ class NodeModels:
             watch,
             (installation, node_name),
         )
+        self._engines = EngineWatch(self._ready_probes)
         self._stops = Stops(engine, self._facts, self._starts, self._observer)
         self._closed = threading.Event()
 
@@ -71,6 +73,7 @@ class NodeModels:
         global _node
         self._followers.start()
         self._observer.start()
+        self._engines.start()
         _node = self
 
     def close(self) -> None:
@@ -78,6 +81,7 @@ class NodeModels:
         for job in self._starts.jobs():
             job.cancel()
         self._observer.close()
+        self._engines.close()
         self._prober.close()
         self._pulls.close()
         self._followers.close()
@@ -202,7 +206,16 @@ class NodeModels:
             "started_at": one.started_at,
             "memory_bytes": container_figures(one.id, one.pid)["memory_bytes"] if one.runs else None,
             "gpu_memory_bytes": gpu_memory_held(one.id) if one.runs else None,
+            "engine": self._engines.entry(one.id) if one.runs else None,
             "stale": self._observer.status.status != "ok",
+        }
+
+    def _ready_probes(self) -> dict[str, ProbeSpec]:
+        """Whom to ask for figures: running containers of ours that were ready in this run of theirs."""
+        return {
+            one.id: one.identity.probe
+            for one in list(self._observer.containers.values())
+            if one.identity and one.runs and self._prober.was_ready(one.id)
         }
 
     def _stage(self, one: Tracked) -> dict[str, Any] | None:
@@ -228,6 +241,7 @@ def _job_entry(job: StartJob) -> dict[str, Any]:
         "started_at": None,
         "memory_bytes": None,
         "gpu_memory_bytes": None,
+        "engine": None,
         "stale": False,
     }
 

@@ -20,12 +20,14 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 
 from metrics_app.api import node_of
+from models_app.engine_live import engine_of_launch, engine_unread
 from models_app.filters import DefinitionFilter, LaunchFilter
 from models_app.models import Launch, LaunchMember, ModelDefinition
 from models_app.selectors import LOG_LINES_MOST, docker_run_line_for, log_tail
 from models_app.serializers import (
     DefinitionSerializer,
     DockerRunSerializer,
+    EngineFiguresSerializer,
     EventSerializer,
     ImportSerializer,
     LaunchSerializer,
@@ -161,6 +163,15 @@ class LaunchViewSet(ReadOnlyModelViewSet[Launch]):
     def restart(self, request: Request, uid: str) -> Response:
         launch = launch_restart(launch=self.get_object(), actor=api_actor(request))
         return Response(LaunchSerializer(launch).data, status=status.HTTP_202_ACCEPTED)
+
+    @extend_schema(
+        summary="What a launch's engine does now",
+        description="The engine's own figures, read every few seconds; all null while none were read.",
+        responses={200: EngineFiguresSerializer, **refusals(404)},
+    )
+    @action(detail=True)
+    def engine(self, _request: Request, uid: str) -> Response:
+        return Response(EngineFiguresSerializer(engine_of_launch(self.get_object()) or engine_unread()).data)
 
     @extend_schema(
         summary="Timeline of a launch",

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from models_app.engine_live import engines_publish
 from models_app.members import member_label
 from models_app.models import Desired, Launch, LaunchAttempt, LaunchMember, LaunchState, Outcome
 from models_app.planning import restarts_by_itself
@@ -79,6 +80,7 @@ def launches_reported(node_name: str, entries: Any, report: dict[str, Any]) -> N
     agent = report.get("agent") or {}
     docker_ok = (agent.get("docker") or {}).get("status") == "ok" and isinstance(entries, list)
     members = [entry for entry in entries or [] if isinstance(entry, dict)]
+    engines_publish(node_name, members)
     if docker_ok or node_name not in OBSERVED.nodes:
         OBSERVED.report(node_name, members, docker_ok)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
 from metrics_app.selectors import node_snapshots
+from models_app.engine_live import EngineFigure, engine_figures
 from models_app.engines.registry import is_launchable
 from models_app.engines.spec import docker_run_line
 from models_app.exceptions import LaunchRefused
@@ -55,6 +56,7 @@ class DefinitionCard:
     progress: Progress | None
     actual_memory_bytes: int | None
     start_blocked: str | None
+    engine: list[EngineFigure] = field(default_factory=list)
 
     @property
     def is_live(self) -> bool:
@@ -161,6 +163,7 @@ def definition_card(
         progress=_progress(launch, _slowest(seen)) if launch and launch.state in STARTING_STATES else None,
         actual_memory_bytes=sum(known) if known and launch and launch.live else None,
         start_blocked=blocked,
+        engine=engine_figures((entry or {}).get("engine")) if launch and launch.is_serving else [],
     )
 
 

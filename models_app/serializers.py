@@ -111,6 +111,20 @@ class EventSerializer(serializers.ModelSerializer[LaunchEvent]):
         read_only_fields = fields
 
 
+class EngineFiguresSerializer(serializers.Serializer[Any]):
+    """An engine's own figures. What is null is explained in `why`: unsupported or stale."""
+
+    requests_running = serializers.IntegerField(allow_null=True)
+    requests_waiting = serializers.IntegerField(allow_null=True)
+    prompt_tokens_total = serializers.IntegerField(allow_null=True, help_text="Since the engine started.")
+    generation_tokens_total = serializers.IntegerField(allow_null=True, help_text="Since the engine started.")
+    kv_cache_percent = serializers.FloatField(allow_null=True)
+    prompt_tokens_per_second = serializers.FloatField(allow_null=True)
+    generation_tokens_per_second = serializers.FloatField(allow_null=True)
+    loaded = serializers.BooleanField(allow_null=True, help_text="Ollama: the model is in memory.")
+    why = serializers.DictField(child=serializers.CharField())
+
+
 class LogSerializer(serializers.Serializer[Any]):
     lines = serializers.ListField(child=serializers.CharField())
 

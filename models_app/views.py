@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget, trigger_client_event
 
 from metrics_app.models import Node
+from models_app.engine_live import engine_figures, engine_of_launch
 from models_app.engines.spec import ContainerSpec, docker_run_line
 from models_app.exceptions import LaunchRefused
 from models_app.forms import LaunchFilterForm
@@ -187,6 +188,7 @@ def _launch_context(row: Launch) -> dict[str, Any]:
         "launch": row,
         "member": newest_member(row),
         "progress": launch_progress(row) if row.state in STARTING_STATES else None,
+        "figures": engine_figures(engine_of_launch(row)) if row.is_serving else [],
         "attempts": list(row.attempts.all()),
         "events": row.events.all()[:EVENTS_SHOWN],
         "last_log": "\n".join(log_tail(row, FAILURE_LOG_LINES)) if failed else "",

@@ -108,6 +108,7 @@ api_definition-docker-run    GET     /api/definitions/qwen/docker-run    viewer
 api_launch-list              GET     /api/launches                       viewer
 api_launch-list              POST    /api/launches                       operator
 api_launch-detail            GET     /api/launches/{uid}                 viewer
+api_launch-engine            GET     /api/launches/{uid}/engine          viewer
 api_launch-events            GET     /api/launches/{uid}/events          viewer
 api_launch-members           GET     /api/launches/{uid}/members         viewer
 api_launch-log               GET     /api/launches/{uid}/log             viewer

@@ -46,6 +46,7 @@ class Prober:
         self._lock = threading.Lock()
         self._results: dict[str, ProbeResult] = {}
         self._due: dict[str, float] = {}
+        self._were_ready: set[str] = set()
 
     def ask(self, container_id: str, probe: ProbeSpec) -> None:
         """Ask this engine in the background, if it is time and no question is under way."""
@@ -60,9 +61,15 @@ class Prober:
         with self._lock:
             return self._results.get(container_id, ProbeResult())
 
+    def was_ready(self, container_id: str) -> bool:
+        """Whether this run of the container was ready once."""
+        with self._lock:
+            return container_id in self._were_ready
+
     def forget(self, container_id: str) -> None:
         """The container does not run any more; the next run begins from nothing."""
         with self._lock:
+            self._were_ready.discard(container_id)
             self._results.pop(container_id, None)
             self._due.pop(container_id, None)
 
@@ -75,6 +82,8 @@ class Prober:
         with self._lock:
             if container_id in self._due:
                 self._results[container_id] = result
+                if result.ready and probe.kind != "none":
+                    self._were_ready.add(container_id)
                 self._due[container_id] = time.monotonic() + rest
 
 

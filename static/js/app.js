@@ -2,6 +2,7 @@
 import "./ages.js";
 import "./copy.js";
 import "./dialogs.js";
+import "./engine_figures.js";
 import "./freshness.js";
 import "./link_state.js";
 import "./redraw.js";

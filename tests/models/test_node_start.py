@@ -42,6 +42,9 @@ def test_started_found_ready_and_reported(node: Node, free_port: int) -> None:
     assert entry["probe"]["models"] == ["standin"]
     assert entry["probe"]["failures"] == 0
     assert entry["memory_bytes"] > 0
+    engine = node.wait_entry(spec, lambda entry: entry["engine"], 60)["engine"]
+    assert (engine["requests_running"], engine["kv_cache_percent"], engine["loaded"]) == (0, 0.0, None)
+    assert engine["why"]["loaded"] == "unsupported"
     listed = [one for one in node.models.containers() if one["id"] == created["container_id"]]
     assert listed[0]["ours"] is True
     assert listed[0]["ports"] == [f"127.0.0.1:{free_port}->8000/tcp"]
