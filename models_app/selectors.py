@@ -163,8 +163,12 @@ def definition_card(
         progress=_progress(launch, _slowest(seen)) if launch and launch.state in STARTING_STATES else None,
         actual_memory_bytes=sum(known) if known and launch and launch.live else None,
         start_blocked=blocked,
-        engine=engine_figures((entry or {}).get("engine")) if launch and launch.is_serving else [],
+        engine=engine_figures(_first_engine(seen)) if launch and launch.is_serving else [],
     )
+
+
+def _first_engine(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return next((entry["engine"] for entry in entries if entry.get("engine")), None)
 
 
 def newest_member(launch: Launch) -> LaunchMember | None:
