@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from metrics_app import services as nodes
-from models_app import observing
+from models_app import observing, webhooks
 from models_app.selectors import live_on_node
 from sparkweb.node_link import registry
+from sparkweb.outbox.services import channel_register
 
 
 def register() -> None:
@@ -13,3 +14,4 @@ def register() -> None:
         registry.fact_handler(verb)(handler)
     registry.report_handler("launches")(observing.launches_reported)
     nodes.USES.append(live_on_node)
+    channel_register(webhooks.CHANNEL, webhooks.deliver)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
+from models_app import webhooks
 from models_app.models import (
     ENDED_STATES,
     Launch,
@@ -103,8 +104,8 @@ def event_add(
     actor_label: str = "",
     data: dict[str, object] | None = None,
 ) -> None:
-    """Append to a launch's timeline and tell browsers once the transaction is committed."""
-    LaunchEvent.objects.create(
+    """Append to a launch's timeline; tell browsers, and webhooks of a new state, once it is committed."""
+    event = LaunchEvent.objects.create(
         launch=launch,
         kind=kind,
         from_state=source,
@@ -113,6 +114,8 @@ def event_add(
         actor_label=actor_label,
         data=data or {},
     )
+    if target:
+        webhooks.launch_changed(launch, event)
     transaction.on_commit(lambda: launch_publish(launch))
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from models_app import views, views_definitions
+from models_app import views, views_definitions, views_webhooks
 
 urlpatterns = [
     path("models/", views_definitions.definitions, name="definitions"),
@@ -24,4 +24,10 @@ urlpatterns = [
     path("launches/<str:uid>/row/", views.launch_row, name="launch_row"),
     path("launches/<str:uid>/stop/", views.launch_stop_view, name="launch_stop"),
     path("launches/<str:uid>/restart/", views.launch_restart_view, name="launch_restart"),
+    path("webhooks/", views_webhooks.webhooks, name="webhooks"),
+    path("webhooks/<str:uid>/", views_webhooks.webhook, name="webhook"),
+    path("webhooks/<str:uid>/deliveries/", views_webhooks.webhook_deliveries, name="webhook_deliveries"),
+    path("webhooks/<str:uid>/test/", views_webhooks.webhook_test_view, name="webhook_test"),
+    path("webhooks/<str:uid>/secret/", views_webhooks.webhook_secret_view, name="webhook_secret"),
+    path("webhooks/<str:uid>/delete/", views_webhooks.webhook_delete_view, name="webhook_delete"),
 ]

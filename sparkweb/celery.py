@@ -20,7 +20,8 @@ app.conf.update(
     task_routes={"*.events.*": {"queue": "control.events"}},
     beat_schedule={
         "housekeeping": {"task": "models_app.tasks.housekeeping", "schedule": 3600.0},
+        "outbox": {"task": "sparkweb.outbox.tasks.housekeeping", "schedule": 3600.0},
         "sessions": {"task": "sparkweb.accounts.tasks.sessions_clear", "schedule": 86400.0},
     },
 )
-app.autodiscover_tasks(["sparkweb.accounts", "models_app", "metrics_app"])
+app.autodiscover_tasks(["sparkweb.accounts", "sparkweb.outbox", "models_app", "metrics_app"])

@@ -1,7 +1,7 @@
 """The control process.
 
 The main thread is a Celery worker (threads) with an embedded beat; the
-intake, reconcile and beat each have a thread of their own.
+intake, reconcile, the outbox and beat each have a thread of their own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sparkweb.celery import app
 from sparkweb.celery_common import worker_run
 from sparkweb.logs import logs_setup
 from sparkweb.node_link.intake import Intake
+from sparkweb.outbox.loop import OutboxLoop
 from sparkweb.shared_streams import shared_streams
 
 log = structlog.get_logger(__name__)
@@ -58,14 +59,17 @@ def main() -> None:
     logs_setup("control")
     intake = Intake(shared_streams())
     reconcile = ReconcileLoop()
+    outbox = OutboxLoop()
     clock = threading.Thread(target=beat.Service(app).start, name="beat", daemon=True)
     intake.start()
     reconcile.start()
+    outbox.start()
     clock.start()
     log.info("control runs", queues=QUEUES)
     try:
         worker_run(app, name="control", threads=THREADS, queues=QUEUES)
     finally:
+        outbox.stop()
         reconcile.stop()
         intake.stop()
         live.close()

@@ -115,6 +115,7 @@ INSTALLED_APPS = [
     "sparkweb.apps.SparkwebConfig",
     "sparkweb.accounts",
     "sparkweb.node_link",
+    "sparkweb.outbox",
     "metrics_app",
     "models_app",
     "channels",
@@ -317,6 +318,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["sparkweb.accounts.permissions.RolePermission"],
     "ENUM_NAME_OVERRIDES": {
         "NodeStatusEnum": "metrics_app.models.NodeStatus",
+        "LaunchStateEnum": "models_app.models.LaunchState",
+        "NoticeStateEnum": "sparkweb.outbox.models.NoticeState",
         "CompatStatusEnum": "models_app.serializers.COMPAT_STATUSES",
     },
 }

@@ -16,12 +16,14 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from models_app.models import Webhook
 from sparkweb.accounts.models import ApiKey, User
 from sparkweb.asgi import websocket_urlpatterns
 from tests.factories import AttemptFactory, DefinitionFactory, LaunchFactory, MemberFactory, NodeFactory
 
 RANK = {"public": 0, "viewer": 1, "operator": 2, "admin": 3}
 UID = "00000000000000aa"
+HOOK = 2 * "00000000000000bb"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,14 @@ launch_panel            GET   /launches/{uid}/panel/      viewer
 launch_row              GET   /launches/{uid}/row/        viewer
 launch_stop             POST  /launches/{uid}/stop/       operator
 launch_restart          POST  /launches/{uid}/restart/    operator
+webhooks                GET   /webhooks/                  admin
+webhooks                POST  /webhooks/                  admin
+webhook                 GET   /webhooks/{hook}/           admin
+webhook                 POST  /webhooks/{hook}/           admin
+webhook_deliveries      GET   /webhooks/{hook}/deliveries/ admin
+webhook_test            POST  /webhooks/{hook}/test/      admin
+webhook_secret          POST  /webhooks/{hook}/secret/    admin
+webhook_delete          POST  /webhooks/{hook}/delete/    admin
 """
 API = """
 schema                       GET     /api/schema/                        viewer
@@ -114,6 +124,15 @@ api_launch-members           GET     /api/launches/{uid}/members         viewer
 api_launch-log               GET     /api/launches/{uid}/log             viewer
 api_launch-stop              POST    /api/launches/{uid}/stop            operator
 api_launch-restart           POST    /api/launches/{uid}/restart         operator
+api_webhook-list             GET     /api/webhooks                       admin
+api_webhook-list             POST    /api/webhooks                       admin
+api_webhook-detail           GET     /api/webhooks/{hook}                admin
+api_webhook-detail           PUT     /api/webhooks/{hook}                admin
+api_webhook-detail           PATCH   /api/webhooks/{hook}                admin
+api_webhook-detail           DELETE  /api/webhooks/{hook}                admin
+api_webhook-test             POST    /api/webhooks/{hook}/test           admin
+api_webhook-secret           POST    /api/webhooks/{hook}/secret         admin
+api_webhook-deliveries       GET     /api/webhooks/{hook}/deliveries     admin
 api_catalogue                GET     /api/catalogue                      viewer
 api_catalogue                POST    /api/catalogue                      admin
 compat_metrics               GET     /api/metrics                        viewer
@@ -137,8 +156,9 @@ ADMIN_TABLES = {
     "axes.accessattempt", "axes.accessfailurelog", "axes.accesslog",
     "metrics_app.node",
     "models_app.cataloguedefaults", "models_app.launch", "models_app.launchattempt", "models_app.launchevent",
-    "models_app.launchmember", "models_app.modeldefinition",
+    "models_app.launchmember", "models_app.modeldefinition", "models_app.webhook",
     "node_link.journalcursor", "node_link.rejectedfact",
+    "outbox.notice",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 
@@ -198,6 +218,7 @@ def house(admin: User, operator: User, viewer: User) -> dict[str, Any]:
     definition = DefinitionFactory(slug="qwen")
     launch = LaunchFactory(definition=definition, node=node, uid=UID)
     MemberFactory(attempt=AttemptFactory(launch=launch))
+    Webhook.objects.create(uid=HOOK, name="hook", url="https://example.lan/hook")
     stranger = User.objects.create(username="stranger")
     ApiKey.objects.create(pk=1, user=stranger, key_hash="x", prefix="sw_x")
     return {"admin": admin, "operator": operator, "viewer": viewer}
@@ -208,7 +229,7 @@ def attempt(client: Client, route: Route) -> Any:
     with transaction.atomic():
         mark = transaction.savepoint()
         body = {} if route.method in ("GET", "DELETE") else {"data": "{}", "content_type": "application/json"}
-        answer = client.generic(route.method, route.path.format(uid=UID), **body)
+        answer = client.generic(route.method, route.path.format(uid=UID, hook=HOOK), **body)
         transaction.savepoint_rollback(mark)
     return answer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import template
 from django.utils import timezone
@@ -15,9 +16,11 @@ from sparkweb.templatetags.sparkweb import UNKNOWN, duration
 register = template.Library()
 
 TONES = {
-    **dict.fromkeys(("ready", "online", "done"), "good"),
-    **dict.fromkeys(("requested", "pulling", "starting", "loading", "stopping", "attempt"), "busy"),
-    **dict.fromkeys(("degraded", "parked", "stale", "lost"), "warn"),
+    **dict.fromkeys(("ready", "online", "done", "delivered"), "good"),
+    **dict.fromkeys(
+        ("requested", "pulling", "starting", "loading", "stopping", "attempt", "waiting"), "busy"
+    ),
+    **dict.fromkeys(("degraded", "parked", "stale", "lost", "dropped"), "warn"),
     **dict.fromkeys(("failed", "offline"), "bad"),
 }
 LABELS = {"not_created": "Not started", "pulling": "Pulling image"}
@@ -72,6 +75,12 @@ def ticking(seconds: float) -> SafeString | str:
 def lasted(start: datetime | None, end: datetime | None) -> str:
     """Write the time from `start` to `end`; a dash where one is unknown."""
     return duration(max(0.0, (end - start).total_seconds())) if start and end else UNKNOWN
+
+
+@register.filter
+def host(address: str) -> str:
+    """Return host and port of an address: its path may be secret."""
+    return urlsplit(address).netloc
 
 
 @register.filter

@@ -15,8 +15,10 @@ from models_app.models import (
     LaunchEvent,
     LaunchMember,
     ModelDefinition,
+    Webhook,
 )
 from sparkweb.accounts.models import AuditEntry, User
+from sparkweb.outbox.models import Notice
 from tests.factories import AttemptFactory, DefinitionFactory, LaunchFactory, MemberFactory, NodeFactory
 
 CATALOGUE = [
@@ -180,7 +182,33 @@ def seed(now: datetime, admin: User, days: int = 29) -> Node:
             target=target,
             detail={"created": ["a", "b"]} if "import" in action else {},
         )
+    _webhooks(by_slug, now)
     return node
+
+
+def _webhooks(by_slug: dict[str, ModelDefinition], now: datetime) -> None:
+    hook = Webhook.objects.create(
+        name="Home Assistant",
+        url="https://home.lan:8123/api/webhook/5c2f",
+        events=["ready", "failed", "parked"],
+    )
+    hook.definitions.set([by_slug["qwen3-coder-30b-awq"], by_slug["qwen2-vl-7b"]])
+    Webhook.objects.create(name="Chat room", url="https://chat.lan/hooks/a", enabled=False)
+    for minutes, subject, state, attempts, result in (
+        (2800, "Test, by admin", "failed", 9, "No connection: Connection refused"),
+        (1200, "Test, by admin", "delivered", 1, "It answers 200"),
+        (45, "qwen2-vl-7b on spark-1: ready", "delivered", 2, "It answers 200"),
+        (3, "qwen3-coder-30b-awq on spark-1: failed", "waiting", 3, "No answer within 10 s"),
+    ):
+        Notice.objects.create(
+            channel="webhook",
+            recipient=hook.uid,
+            subject=subject,
+            state=state,
+            attempts=attempts,
+            last_result=result,
+            created_at=now - timedelta(minutes=minutes),
+        )
 
 
 def _launches(by_slug: dict[str, ModelDefinition], node: Node, admin: User, now: datetime, days: int) -> None:

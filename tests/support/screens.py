@@ -31,7 +31,7 @@ from django.test.testcases import LiveServerThread
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, WebSocketRoute, sync_playwright
 
-from models_app.models import Launch, ModelDefinition
+from models_app.models import Launch, ModelDefinition, Webhook
 from sparkweb.accounts.models import Role
 from tests.e2e.browser import CHROMIUM, FLAGS, StaticHandler, own_redis, snapshot_store
 from tests.factories import UserFactory
@@ -152,6 +152,8 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "launch-pulling": (of("pulling"), "gb10", None),
         "launch-failed": (of("failed"), "gb10", None),
         "launch-parked": (of("parked"), "gb10", None),
+        "webhooks": ("/webhooks/", "gb10", None),
+        "webhook": (Webhook.objects.get(name="Home Assistant").get_absolute_url(), "gb10", None),
         "audit": ("/audit/", "gb10", None),
         "api-keys": ("/account/keys/", "gb10", None),
         "password": ("/account/password/", "gb10", None),
@@ -208,6 +210,7 @@ def main() -> None:
             "empty-dashboard": "/",
             "empty-models": "/models/",
             "empty-launches": "/launches/",
+            "empty-webhooks": "/webhooks/",
         }
         cookie = session_of(admin)
         for name, url in empty.items():
