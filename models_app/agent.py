@@ -7,6 +7,7 @@ node's journal, logs go to streams, and what is seen goes into the report.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,10 @@ from models_app.node.starts import StartJob, Starts
 from models_app.node.stops import Stops
 from models_app.node.tracked import Tracked
 from models_app.node.watch import Watch
+from models_app.node.weights import WeightDownloads
+from sparkweb import config
 from sparkweb.adapters.docker_engine import DockerEngine
+from sparkweb.adapters.hf_hub import HubFile, files_of
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +58,7 @@ class NodeModels:
         self._followers = Followers(engine, streams, node_name)
         self._prober = Prober()
         self._pulls = ModelPulls(self._facts, self._member_end)
+        self._downloads = WeightDownloads(config.HF_CACHE, _hub_asker(secrets_dir))
         self._observer = Observer(
             engine,
             self._facts,
@@ -61,6 +66,7 @@ class NodeModels:
             self._followers,
             self._prober,
             self._pulls,
+            self._downloads,
             watch,
             (installation, node_name),
         )
@@ -221,12 +227,28 @@ class NodeModels:
     def _stage(self, one: Tracked) -> dict[str, Any] | None:
         """How far the engine is: its download, else its log's last milestone."""
         assert one.identity
-        words = self._followers.stage(one.id, one.started_at)
-        loading = {"name": "load", "done_bytes": None, "total_bytes": None, "message": words}
-        return self._pulls.stage(one.identity.member) or (loading if words else None)
+        if found := self._pulls.stage(one.identity.member) or self._downloads.stage(one.id, one.identity):
+            return found
+        milestone = self._followers.milestone(one.id, one.started_at)
+        if milestone is None:
+            return None
+        return {"name": milestone.stage, "done_bytes": None, "total_bytes": None, "message": milestone.words}
 
 
 _NO_FIGURES: dict[str, Any] = {"cpu_percent": None, "memory_bytes": None, "why": {}}
+
+
+def _hub_asker(secrets_dir: Path) -> Callable[[str, str], list[HubFile]]:
+    """Ask the hub with the node's own token, read anew each time; it goes nowhere else."""
+
+    def ask(repository: str, revision: str) -> list[HubFile]:
+        try:
+            token = (secrets_dir / "hf_token").read_text().strip()
+        except OSError:
+            token = ""
+        return files_of(config.HF_ENDPOINT, repository, revision, token or None)
+
+    return ask
 
 
 def _job_entry(job: StartJob) -> dict[str, Any]:

@@ -69,6 +69,12 @@ HF_CACHE = env_path(
     "Hugging Face cache on the node, mounted into engines.",
     shown="~/.cache/huggingface",
 )
+HF_ENDPOINT = env_url(
+    "SPARKWEB_HF_ENDPOINT",
+    "https://huggingface.co",
+    "Where a node asks how large a model's files are, to tell how far a download is.",
+    ("http", "https"),
+)
 OLLAMA_MODELS = env_path(
     "SPARKWEB_OLLAMA_MODELS",
     Path.home() / ".ollama",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +16,10 @@ from models_app.engines.settings_schema import (
     settings_problems,
     size_bytes,
 )
-from models_app.engines.spec import ContainerSpec, MountSpec, PortSpec, ProbeSpec
+from models_app.engines.spec import WEIGHTS_LABEL, ContainerSpec, MountSpec, PortSpec, ProbeSpec
 
 HF_CACHE_TARGET = "/root/.cache/huggingface"
+_HF_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104  inside the container; Docker publishes where the definition says
 _RESTART = ("no", "always", "unless-stopped", "on-failure")
 
@@ -188,6 +190,7 @@ def container_finish(
         ipc="host" if settings.get("ipc") == "host" else None,
         shm_bytes=size_bytes(settings.get("shm_size")),
         ulimits=_ulimits(settings),
+        labels=_weights_label(draft, mounts or []),
     )
     return spec, [*draft.notes, *port_notes, *_container_notes(draft)]
 
@@ -243,6 +246,16 @@ def hf_mounts(draft: Draft) -> list[MountSpec]:
     if draft.node.hf_cache is None or _is_inside_image(draft.definition.model_id):
         return []
     return [MountSpec(draft.node.hf_cache, HF_CACHE_TARGET)]
+
+
+def _weights_label(draft: Draft, mounts: list[MountSpec]) -> dict[str, str]:
+    """What the engine may download into the node's cache, so that the agent can tell how far it is."""
+    repository = draft.definition.model_id
+    from_hub = _HF_REPOSITORY.fullmatch(repository) and any(m.target == HF_CACHE_TARGET for m in mounts)
+    if not from_hub or draft.kind.name == "llamacpp":  # which keeps single files, in a folder of its own
+        return {}
+    revision = draft.settings.get("revision")
+    return {WEIGHTS_LABEL: f"{repository}@{revision}" if revision else repository}
 
 
 def hf_notes(draft: Draft) -> list[str]:

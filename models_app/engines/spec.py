@@ -13,6 +13,8 @@ from typing import Any
 
 SECRETS_TARGET = "/run/secrets"
 """Folder inside the container where secret files are mounted, read only."""
+WEIGHTS_LABEL = "sparkweb.weights"
+"""Label with the Hugging Face repository (`org/name` or `org/name@revision`) that a start may download."""
 
 # huggingface_hub reads a token from the file that HF_TOKEN_PATH names
 # (huggingface_hub reference, environment variables).

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import structlog
 
 from models_app.node.line_buffer import Batch, LineBuffer
-from models_app.node.stages import stage_of_line
+from models_app.node.stages import Milestone, milestone_of_line
 from sparkweb.adapters.docker_engine import DockerEngine, LogStream
 from sparkweb.adapters.docker_errors import ContainerMissing, DockerTrouble
 from sparkweb.adapters.docker_logs import Unrepeated
@@ -42,7 +42,7 @@ class Follower:
     def __init__(self, engine: DockerEngine, container_id: str, stream: str) -> None:
         self.stream = stream
         self.buffer = LineBuffer()
-        self.stage: str | None = None
+        self.milestone: Milestone | None = None
         self.ended = False
         self._engine = engine
         self._container_id = container_id
@@ -87,7 +87,8 @@ class Follower:
         for batch in self._log_stream:
             lines = self._unrepeated.of(batch)
             for line in lines:
-                self.stage = stage_of_line(line.text) or self.stage
+                if found := milestone_of_line(line.text):
+                    self.milestone = found.after(self.milestone)
             self.buffer.put([line.stamped for line in lines])
 
     def _is_over(self) -> bool:
@@ -122,10 +123,10 @@ class Followers:
             stream = f"log:{self._node_name}:{member}"
             self._followers[key] = Follower(self._engine, container_id, stream)
 
-    def stage(self, container_id: str, started_at: float | None) -> str | None:
-        """The last milestone of this run's log, in words."""
+    def milestone(self, container_id: str, started_at: float | None) -> Milestone | None:
+        """The last milestone of this run's log."""
         follower = self._followers.get((container_id, started_at))
-        return follower.stage if follower else None
+        return follower.milestone if follower else None
 
     def has_ended(self, container_id: str, started_at: float | None) -> bool:
         """Whether this run's log was read to its end."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from models_app.engines.spec import ContainerSpec, ProbeSpec
+from models_app.engines.spec import WEIGHTS_LABEL, ContainerSpec, ProbeSpec
 
 INSTALLATION = "sparkweb.installation"
 NODE = "sparkweb.node"
@@ -20,13 +20,17 @@ PROBE = "sparkweb.probe"
 
 @dataclass(frozen=True)
 class Identity:
-    """Which launch and member a container belongs to, and how to ask whether it is ready."""
+    """Which launch and member a container belongs to, and how to ask whether it is ready.
+
+    `weights` is the Hugging Face repository that it may download, "" for none.
+    """
 
     launch: str
     member: str
     generation: int
     slug: str
     probe: ProbeSpec
+    weights: str = ""
 
     def fact(self) -> dict[str, Any]:
         """What every fact about this container carries."""
@@ -35,7 +39,8 @@ class Identity:
 
 def identity_of_spec(spec: ContainerSpec) -> Identity:
     """The identity that a container made from `spec` will have."""
-    return Identity(spec.launch, spec.member, spec.generation, spec.slug, spec.probe)
+    weights = spec.labels.get(WEIGHTS_LABEL, "")
+    return Identity(spec.launch, spec.member, spec.generation, spec.slug, spec.probe, weights)
 
 
 def container_labels(spec: ContainerSpec) -> dict[str, str]:
@@ -71,6 +76,7 @@ def identity_of_labels(labels: Mapping[str, str], installation: str, node: str) 
         generation=int(generation) if generation.isdecimal() else 0,
         slug=labels.get(SLUG, ""),
         probe=_probe(labels.get(PROBE, "")),
+        weights=labels.get(WEIGHTS_LABEL, ""),
     )
 
 

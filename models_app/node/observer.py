@@ -23,6 +23,7 @@ from models_app.node.probes import Prober
 from models_app.node.starts import Starts
 from models_app.node.tracked import Tracked
 from models_app.node.watch import Watch
+from models_app.node.weights import WeightDownloads
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.docker_errors import ContainerMissing, DockerTrouble, EngineUnavailable
 from sparkweb.adapters.docker_types import EngineStatus, ListedContainer
@@ -50,6 +51,7 @@ class Observer:
         followers: Followers,
         prober: Prober,
         pulls: ModelPulls,
+        downloads: WeightDownloads,
         watch: Watch,
         owner: tuple[str, str],
     ) -> None:
@@ -59,6 +61,7 @@ class Observer:
         self._followers = followers
         self._prober = prober
         self._pulls = pulls
+        self._downloads = downloads
         self._watch = watch
         self._installation, self._node_name = owner
         self.status = NOT_ASKED
@@ -119,11 +122,15 @@ class Observer:
             self._engine_lost(trouble)
         for one in self.containers.values():
             if one.identity and one.listed.state == "running":
-                self._ask(one.id, one.identity)
+                self._ask(one, one.identity)
 
-    def _ask(self, container_id: str, identity: Identity) -> None:
-        self._prober.ask(container_id, identity.probe)
-        result = self._prober.result(container_id)
+    def _ask(self, one: Tracked, identity: Identity) -> None:
+        self._prober.ask(one.id, identity.probe)
+        result = self._prober.result(one.id)
+        if result.ready:
+            self._downloads.forget(one.id)
+        else:
+            self._downloads.look(one.id, identity, one.started_at)
         if identity.probe.kind == "ollama" and result.health == 200 and not result.ready:
             self._pulls.ensure(identity)
 
@@ -190,6 +197,7 @@ class Observer:
         elif one.has_ended:
             self._prober.forget(one.id)
             self._pulls.forget(one.identity.member)
+            self._downloads.forget(one.id)
             self._announce(one)
             self._ended(one)
         elif entry.state == "created" and not one.removing:
@@ -243,6 +251,7 @@ class Observer:
             self._stops.pop(one.identity.member, None)
             self._pulls.forget(one.identity.member)
         self._prober.forget(one.id)
+        self._downloads.forget(one.id)
         self._followers.forget(one.id)
         self._facts.forget(one.id)
         self.containers = {key: value for key, value in self.containers.items() if key != one.id}

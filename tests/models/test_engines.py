@@ -58,6 +58,7 @@ PLAIN: dict[str, dict[str, Any]] = {
         "secret_env": {"HF_TOKEN": "hf_token"},
         "ipc": "host",
         "ulimits": HIDDEN,
+        "labels": {"sparkweb.weights": "org/m"},
     },
     "llamacpp": {
         "image": "ghcr.io/ggml-org/llama.cpp:server-cuda",
@@ -79,6 +80,7 @@ PLAIN: dict[str, dict[str, Any]] = {
         "secret_env": {"HF_TOKEN": "hf_token"},
         "ipc": "host",
         "ulimits": HIDDEN,
+        "labels": {"sparkweb.weights": "org/m"},
     },
     "nim": {
         "image": "img:1",

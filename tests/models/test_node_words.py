@@ -8,7 +8,6 @@ import pytest
 
 from models_app.node.exits import StopNote, exit_reason, exit_signal, line_of_failure, tail_text
 from models_app.node.line_buffer import BATCH_LINES, BYTES_LIMIT, LINES_LIMIT, LINES_PER_SECOND, LineBuffer
-from models_app.node.stages import stage_of_line
 from models_app.node.watch import Watch
 
 VLLM_FAILURE = """\
@@ -95,26 +94,6 @@ def test_tail_keeps_the_last_whole_lines() -> None:
     tail = tail_text([f"line {number}" for number in range(100_000)])
     assert tail.endswith("line 99999")
     assert tail.split("\n")[0].startswith("line ")
-
-
-@pytest.mark.parametrize(
-    "line, words",
-    [
-        ("INFO [default_loader.py:314] Loading weights took 12.34 seconds", "Weights loaded in 12.34 s"),
-        ("INFO [kv_cache_utils.py:1316] GPU KV cache size: 21,840 tokens", "KV cache holds 21,840 tokens"),
-        ("Loading safetensors checkpoint shards:  50% Completed | 2/4 [00:01<00:01]",
-         "Loading the weights: 2 of 4 shards"),
-        ("Fetching 12 files:  41%|####      | 5/12", "Downloading the model's files: 41 %"),
-        ("Capturing CUDA graphs (mixed prefill-decode, PIECEWISE):  33%|###", "Capturing CUDA graphs: 33 %"),
-        ("INFO:     Application startup complete.", "Started; answers soon"),
-        ("INFO torch.compile takes 41.02 s in total", "Compiled in 41.02 s"),
-        ("INFO [gpu_model_runner.py:2602] Starting to load model test/model...", "Loading the weights"),
-        ('INFO:     127.0.0.1:5 - "GET /health HTTP/1.1" 200 OK', None),
-        ("", None),
-    ],
-)  # fmt: skip
-def test_milestones(line: str, words: str | None) -> None:
-    assert stage_of_line(line) == words
 
 
 def drain(buffer: LineBuffer, now: float) -> list[str]:
