@@ -214,6 +214,34 @@ class LaunchAttempt(models.Model):
         return f"attempt {self.number} of {self.launch}"
 
 
+class Stage(models.TextChoices):
+    """What a start goes through before it is ready; any may be missing."""
+
+    PULL = "pull", "Image"
+    CREATE = "create", "Container"
+    DOWNLOAD = "download", "Download"
+    LOAD = "load", "Loading"
+    COMPILE = "compile", "Compiling"
+    WARMUP = "warmup", "Warm-up"
+
+
+class StageTiming(models.Model):
+    """How long an attempt was in one stage on its way up, and when something last moved there."""
+
+    attempt = models.ForeignKey(LaunchAttempt, on_delete=models.CASCADE, related_name="stages")
+    name = models.CharField(max_length=8, choices=Stage.choices)
+    began_at = models.DateTimeField(default=timezone.now)
+    progress_at = models.DateTimeField(default=timezone.now)
+    seconds = models.FloatField(default=0)
+
+    class Meta:
+        ordering = ["began_at", "pk"]
+        constraints = [models.UniqueConstraint(fields=["attempt", "name"], name="stage_once_per_attempt")]
+
+    def __str__(self) -> str:
+        return f"{self.get_name_display()} of {self.attempt}"
+
+
 class LaunchMember(models.Model):
     """One container of an attempt on one node."""
 
