@@ -20,6 +20,7 @@ from models_app.models import (
     LaunchEvent,
     LaunchMember,
     ModelDefinition,
+    StageTiming,
 )
 from models_app.services import definition_delete, definition_save, launch_create, launch_restart, launch_stop
 from sparkweb.admin_base import ReadOnlyAdmin, ReadOnlyInline, ServiceAdmin, admin_actor
@@ -155,6 +156,15 @@ class LaunchAttemptAdmin(ReadOnlyAdmin):
     search_fields = ["launch__uid", "launch__definition_slug", "failure_reason"]
     date_hierarchy = "started_at"
     list_select_related = ["launch"]
+
+
+@admin.register(StageTiming)
+class StageTimingAdmin(ReadOnlyAdmin):
+    list_display = ["attempt", "name", "seconds", "began_at", "progress_at"]
+    list_filter = ["name"]
+    search_fields = ["attempt__launch__uid", "attempt__launch__definition_slug"]
+    date_hierarchy = "began_at"
+    list_select_related = ["attempt__launch"]
 
 
 @admin.register(LaunchMember)

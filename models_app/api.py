@@ -30,6 +30,7 @@ from models_app.serializers import (
     EngineFiguresSerializer,
     EventSerializer,
     ImportSerializer,
+    LaunchDetailSerializer,
     LaunchSerializer,
     LaunchWrite,
     LogSerializer,
@@ -120,17 +121,20 @@ class DefinitionViewSet(ModelViewSet[ModelDefinition]):
 
 @extend_schema_view(
     list=extend_schema(summary="List launches", responses={200: LaunchSerializer(many=True), **refusals()}),
-    retrieve=extend_schema(summary="One launch", responses={200: LaunchSerializer, **refusals(404)}),
+    retrieve=extend_schema(summary="One launch", responses={200: LaunchDetailSerializer, **refusals(404)}),
 )
 class LaunchViewSet(ReadOnlyModelViewSet[Launch]):
     """What runs and what ran; operators start, stop and restart."""
 
-    queryset = Launch.objects.select_related("requested_by").prefetch_related("attempts")
+    queryset = Launch.objects.select_related("requested_by").prefetch_related("attempts__stages")
     serializer_class = LaunchSerializer
     filterset_class = LaunchFilter
     lookup_field = "uid"
     lookup_value_regex = r"[0-9a-f]{16}"
     required_roles = dict.fromkeys(("create", "stop", "restart"), Role.OPERATOR)
+
+    def get_serializer_class(self) -> type[LaunchSerializer]:
+        return LaunchDetailSerializer if self.action == "retrieve" else LaunchSerializer
 
     @extend_schema(
         summary="Start a definition",

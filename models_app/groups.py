@@ -28,7 +28,7 @@ class Step:
 class GroupStep:
     """What to do for a launch: move to `state`, each member's nudge, and what concerns it as a whole.
 
-    `whole` is "timeout", or "teardown": take down what is left and start again.
+    `whole` is "teardown": take down what is left and start again.
     """
 
     state: str = ""
@@ -54,8 +54,7 @@ def group_step(
     """
     if len(steps) == 1 and not some_ended:
         (step,) = steps
-        whole = step.nudge if step.nudge == "timeout" else ""
-        return GroupStep(step.state, step.message, ("" if whole else step.nudge,), whole)
+        return GroupStep(step.state, step.message, (step.nudge,))
     nudges = tuple(step.nudge for step in steps)
     if "stop" in nudges:
         return GroupStep(nudges=nudges)
@@ -63,8 +62,6 @@ def group_step(
         return GroupStep(whole="teardown", message="One of its containers has ended")
     if any(silent):
         return _silent_step(state, labels, silent, seconds_in_state)
-    if "timeout" in nudges:
-        return GroupStep(whole="timeout")
     reached, message = _reached(steps, labels)
     return GroupStep(reached, message, nudges)
 

@@ -232,7 +232,8 @@ class StageTiming(models.Model):
     name = models.CharField(max_length=8, choices=Stage.choices)
     began_at = models.DateTimeField(default=timezone.now)
     progress_at = models.DateTimeField(default=timezone.now)
-    seconds = models.FloatField(default=0)
+    seconds = models.FloatField(default=0, help_text="In this stage, by measured_at.")
+    measured_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["began_at", "pk"]

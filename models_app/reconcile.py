@@ -22,13 +22,13 @@ from models_app.groups import GroupStep, Step, group_step
 from models_app.members import launch_nodes, member_label, member_node_name, newest_members
 from models_app.models import Desired, Launch, LaunchMember, LaunchState
 from models_app.observing import OBSERVED, Observations, group_fail, launch_concluded, launch_died
+from models_app.start_stages import StageClocks, Stood
 from models_app.transitions import launch_move, launch_publish
 from sparkweb.node_link import commands
 
 log = structlog.get_logger(__name__)
 
 NUDGE_EVERY_SECONDS = 5.0
-START_TIMEOUT_SECONDS = 3600
 DEGRADED_AFTER_FAILURES = 3
 ORPHAN_AFTER_SECONDS = 30.0
 # A launch's end may be told before the report that shows its container gone.
@@ -48,7 +48,6 @@ def next_step(
     docker_ok: bool = True,
     restart_wanted: bool = False,
     retry_due: bool | None = None,
-    seconds_in_state: float = 0.0,
 ) -> Step:
     """Decide for one member of a live launch, or for a launch without one. Pure.
 
@@ -68,10 +67,10 @@ def next_step(
         return Step()
     if entry is None:
         return Step() if created and not docker_ok else Step(nudge="start")
-    return _observed_step(state, entry, seconds_in_state)
+    return _observed_step(state, entry)
 
 
-def _observed_step(state: str, entry: dict[str, Any], seconds_in_state: float) -> Step:
+def _observed_step(state: str, entry: dict[str, Any]) -> Step:
     phase, probe = entry.get("phase"), entry.get("probe") or {}
     stage = entry.get("stage") or {}
     if phase == "pulling":
@@ -86,10 +85,7 @@ def _observed_step(state: str, entry: dict[str, Any], seconds_in_state: float) -
         lost = (probe.get("failures") or 0) >= DEGRADED_AFTER_FAILURES
         return Step(state=S.DEGRADED, message=f"Does not answer: {probe.get('message')}") if lost else Step()
     if stage.get("name") == "download":
-        # It has limits of its own on the node: a large model on a thin line may take hours.
-        return Step(state=S.LOADING, message="The server runs; its model is downloaded")
-    if state == S.LOADING and seconds_in_state > START_TIMEOUT_SECONDS:
-        return Step(nudge="timeout")
+        return Step(state=S.LOADING, message="The container runs; its model is downloaded")
     return Step(state=S.LOADING, message="The container runs; the engine loads")
 
 
@@ -102,6 +98,7 @@ class Reconciler:
     nudged: dict[str, float] = field(default_factory=dict)
     orphans: dict[str, float] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
+    stages: StageClocks = field(default_factory=StageClocks)
 
     def launch_reconcile(self) -> int:
         """Compare all live launches with what nodes report, and act. Returns how many there are."""
@@ -127,6 +124,7 @@ class Reconciler:
             except Exception:
                 log.exception("reconcile failed", launch=launch.uid)
         self._orphans_stop(claimed)
+        self.stages.keep_only({attempt.pk for one in launches for attempt in list(one.attempts.all())[:1]})
         return len(launches)
 
     def _one(self, launch: Launch, members: list[LaunchMember]) -> None:
@@ -143,7 +141,6 @@ class Reconciler:
             "desired": launch.desired,
             "restart_wanted": launch.restart_wanted,
             "retry_due": None if launch.retry_at is None else launch.retry_at <= now,
-            "seconds_in_state": seconds,
         }
         steps = [
             next_step(
@@ -169,6 +166,8 @@ class Reconciler:
         if step.state and step.state != launch.state:
             launch_move(launch, step.state, message=step.message)
         self._carry_out(step, launch, members)
+        if stood := self.stages.look(launch, [entry for entry in entries if entry]):
+            _give_up(launch, members, stood)
         self._progress_show(launch, next((one for one in entries if one and one.get("stage")), entries[0]))
 
     def _nudge_empty(self, launch: Launch, step: Step) -> None:
@@ -182,15 +181,7 @@ class Reconciler:
             services.attempt_again(launch, "Starting again")
 
     def _carry_out(self, step: GroupStep, launch: Launch, members: list[LaunchMember]) -> None:
-        if step.whole == "timeout":
-            with transaction.atomic():
-                launch_died(
-                    launch,
-                    "start_timeout",
-                    f"Not ready after {START_TIMEOUT_SECONDS // 60} minutes of loading",
-                )
-                services.members_stop(launch, members)
-        elif step.whole == "teardown":
+        if step.whole == "teardown":
             with transaction.atomic():
                 group_fail(launch, members, "member_lost", step.message)
         for nudge, member in zip(step.nudges, members, strict=False):
@@ -246,6 +237,12 @@ class Reconciler:
                 generation=generation,
                 timeout_seconds=services.STOP_TIMEOUT_SECONDS,
             )
+
+
+@transaction.atomic
+def _give_up(launch: Launch, members: list[LaunchMember], stood: Stood) -> None:
+    launch_died(launch, stood.code, stood.reason)
+    services.members_stop(launch, members)
 
 
 def _node_deleted(launch: Launch) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
@@ -18,11 +19,12 @@ from models_app.exceptions import LaunchRefused
 from models_app.members import launches_of_node, member_node_name, newest_members
 from models_app.models import Launch, LaunchMember, LaunchState, ModelDefinition
 from models_app.planning import EXAMPLE, spec_plan
-from models_app.reconcile import START_TIMEOUT_SECONDS
+from models_app.stage_clock import sighting_of
+from models_app.start_stages import STARTING_STATES, StartTimes, start_times
 from sparkweb.shared_streams import shared_streams
 from sparkweb.streams import Entry, StreamsDown
 
-STARTING_STATES = (LaunchState.REQUESTED, LaunchState.PULLING, LaunchState.STARTING, LaunchState.LOADING)
+ATTEMPTS = ("attempts__members", "attempts__stages")
 COMPAT = {
     **dict.fromkeys((LaunchState.READY, LaunchState.DEGRADED), "running"),
     **dict.fromkeys(STARTING_STATES, "starting"),
@@ -42,6 +44,7 @@ class Progress:
     percent: float | None
     elapsed_seconds: float
     timeout_seconds: int
+    times: StartTimes
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def definition_cards(node: Node | None = None) -> list[DefinitionCard]:
 def definition_card_of(definition: ModelDefinition, node: Node | None = None) -> DefinitionCard:
     """Return one definition's card."""
     launches = launches_of_node(node) if node else Launch.objects.all()
-    launches = launches.filter(definition=definition).prefetch_related("attempts__members")
+    launches = launches.filter(definition=definition).prefetch_related(*ATTEMPTS)
     newest = launches.order_by("-live", "-pk").first()
     entries = _entries(_node_names(newest) if newest else set())
     return definition_card(definition, newest, entries, _blocked(definition, node))
@@ -105,7 +108,7 @@ def _card_rows(node: Node | None) -> list[tuple[ModelDefinition, Launch | None, 
     if node:
         _followed_take(definitions, node)
     wanted = Launch.objects.filter(pk__in=[row.newest for row in definitions if row.newest])
-    launches = {launch.pk: launch for launch in wanted.prefetch_related("attempts__members")}
+    launches = {launch.pk: launch for launch in wanted.prefetch_related(*ATTEMPTS)}
     entries = _entries({name for launch in launches.values() if launch.live for name in _node_names(launch)})
     return [(row, launches.get(row.newest), entries, _blocked(row, node)) for row in definitions]
 
@@ -160,7 +163,7 @@ def definition_card(
         state=state,
         compat_status=compat_status(state),
         member=members[0] if members else None,
-        progress=_progress(launch, _slowest(seen)) if launch and launch.state in STARTING_STATES else None,
+        progress=_progress(launch, seen) if launch and launch.state in STARTING_STATES else None,
         actual_memory_bytes=sum(known) if known and launch and launch.live else None,
         start_blocked=blocked,
         engine=engine_figures(_first_engine(seen)) if launch and launch.is_serving else [],
@@ -180,7 +183,7 @@ def launch_progress(launch: Launch) -> Progress:
     """Say how far a launch is, from its node's newest report."""
     entries = _entries(_node_names(launch))
     members = newest_members(launch)
-    return _progress(launch, _slowest([entries[one.uid] for one in members if one.uid in entries]))
+    return _progress(launch, [entries[one.uid] for one in members if one.uid in entries])
 
 
 def _slowest(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -188,19 +191,22 @@ def _slowest(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
     return next((entry for entry in entries if entry.get("stage")), entries[0] if entries else None)
 
 
-def _progress(launch: Launch, entry: dict[str, Any] | None) -> Progress:
-    stage = (entry or {}).get("stage") or {}
+def _progress(launch: Launch, entries: list[dict[str, Any]]) -> Progress:
+    stage = (_slowest(entries) or {}).get("stage") or {}
+    sighting = sighting_of(entries)
+    name = sighting.stage if sighting else ""
     done, total = stage.get("done_bytes"), stage.get("total_bytes")
     attempts = list(launch.attempts.all())
     since = attempts[0].started_at if attempts else launch.created_at
     return Progress(
-        stage=stage.get("name") or launch.state,
+        stage=name or launch.state,
         message=stage.get("message") or launch.get_state_display(),
         done_bytes=done,
         total_bytes=total,
         percent=round(100 * done / total, 1) if total and done is not None else None,
         elapsed_seconds=round((timezone.now() - since).total_seconds(), 1),
-        timeout_seconds=START_TIMEOUT_SECONDS,
+        timeout_seconds=settings.STAGE_LIMIT_SECONDS.get(name, settings.STAGE_LIMIT_SECONDS["load"]),
+        times=start_times(launch, name),
     )
 
 
@@ -216,7 +222,7 @@ def launches_filtered(
 ) -> QuerySet[Launch]:
     """Return launches, newest first, that match every filter given."""
     rows = Launch.objects.select_related("requested_by", "definition", "node").prefetch_related(
-        "attempts__members"
+        "attempts__members", "attempts__stages"
     )
     if state:
         rows = rows.filter(live=True) if state == "live" else rows.filter(state=state)

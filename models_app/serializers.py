@@ -8,8 +8,16 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from metrics_app.models import Node
-from models_app.models import Launch, LaunchAttempt, LaunchEvent, LaunchMember, ModelDefinition
-from models_app.selectors import DefinitionCard, compat_status
+from models_app.models import (
+    Launch,
+    LaunchAttempt,
+    LaunchEvent,
+    LaunchMember,
+    ModelDefinition,
+    StageTiming,
+)
+from models_app.selectors import DefinitionCard, compat_status, launch_progress
+from models_app.start_stages import STARTING_STATES
 
 COMPAT_STATUSES = ["running", "starting", "stopped", "not_created"]
 
@@ -61,10 +69,44 @@ class MemberSerializer(serializers.ModelSerializer[LaunchMember]):
         return member.container_id or None
 
 
+class StageSerializer(serializers.ModelSerializer[StageTiming]):
+    """One stage on an attempt's way up; `seconds` is how long it was in it, by `measured_at`."""
+
+    class Meta:
+        model = StageTiming
+        fields = ["name", "began_at", "progress_at", "seconds", "measured_at"]
+        read_only_fields = fields
+
+
+class SpreadSerializer(serializers.Serializer[Any]):
+    median_seconds = serializers.FloatField()
+    low_seconds = serializers.FloatField()
+    high_seconds = serializers.FloatField()
+
+
+class StageTimeSerializer(serializers.Serializer[Any]):
+    stage = serializers.CharField()
+    seconds = serializers.FloatField(allow_null=True, help_text="This start so far")
+    usual = SpreadSerializer(allow_null=True, help_text="Earlier starts; null where none had it")
+
+
+class TimeToGoSerializer(serializers.Serializer[Any]):
+    """How long a start will still take, by earlier ones of the same definition, image and node."""
+
+    starts = serializers.IntegerField(source="to_go.starts", help_text="How many it was learned from")
+    left = SpreadSerializer(source="to_go.left", allow_null=True, help_text="null where nothing can be said")
+    exceeded = serializers.BooleanField(source="to_go.exceeded", help_text="It takes longer than all of them")
+    sentence = serializers.CharField(source="to_go.sentence")
+    stages = StageTimeSerializer(many=True)
+
+
 class AttemptSerializer(serializers.ModelSerializer[LaunchAttempt]):
+    stages = StageSerializer(many=True, read_only=True)
+
     class Meta:
         model = LaunchAttempt
-        fields = ["number", "generation", "started_at", "ready_at", "ended_at", "outcome", "failure_reason"]
+        fields = ["number", "generation", "started_at", "ready_at", "ended_at", "outcome", "failure_reason",
+                  "stages"]  # fmt: skip
         read_only_fields = fields
 
 
@@ -90,6 +132,25 @@ class LaunchSerializer(serializers.ModelSerializer[Launch]):
 
     def get_status(self, launch: Launch) -> str:
         return compat_status(launch.state)
+
+
+class LaunchDetailSerializer(LaunchSerializer):
+    """One launch, with what earlier starts say of how long it will still take."""
+
+    time_to_go = serializers.SerializerMethodField(
+        help_text="null once it is ready or over, and while nothing was learned"
+    )
+
+    class Meta(LaunchSerializer.Meta):
+        fields = [*LaunchSerializer.Meta.fields, "time_to_go"]
+        read_only_fields = fields
+
+    @extend_schema_field(TimeToGoSerializer(allow_null=True))
+    def get_time_to_go(self, launch: Launch) -> dict[str, Any] | None:
+        if launch.state not in STARTING_STATES:
+            return None
+        times = launch_progress(launch).times
+        return TimeToGoSerializer(times).data if times.to_go else None
 
 
 class LaunchWrite(serializers.Serializer[Any]):

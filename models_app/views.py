@@ -19,7 +19,6 @@ from models_app.exceptions import LaunchRefused
 from models_app.forms import LaunchFilterForm
 from models_app.models import Launch, LaunchState, ModelDefinition
 from models_app.selectors import (
-    STARTING_STATES,
     definition_card_of,
     launch_progress,
     launches_filtered,
@@ -27,6 +26,7 @@ from models_app.selectors import (
     newest_member,
 )
 from models_app.services import launch_create, launch_restart, launch_stop
+from models_app.start_stages import STARTING_STATES, start_times
 from sparkweb.accounts.models import Role
 from sparkweb.accounts.pages import role_required
 from sparkweb.accounts.services import actor_of
@@ -184,11 +184,13 @@ def _launch_or_404(uid: str) -> Launch:
 
 def _launch_context(row: Launch) -> dict[str, Any]:
     failed = row.state in FAILURE_STATES
+    progress = launch_progress(row) if row.state in STARTING_STATES else None
     return {
         "launch": row,
         "member": newest_member(row),
-        "progress": launch_progress(row) if row.state in STARTING_STATES else None,
         "figures": engine_figures(engine_of_launch(row)) if row.is_serving else [],
+        "progress": progress,
+        "times": progress.times if progress else start_times(row),
         "attempts": list(row.attempts.all()),
         "events": row.events.all()[:EVENTS_SHOWN],
         "last_log": "\n".join(log_tail(row, FAILURE_LOG_LINES)) if failed else "",

@@ -156,7 +156,7 @@ ADMIN_TABLES = {
     "axes.accessattempt", "axes.accessfailurelog", "axes.accesslog",
     "metrics_app.node",
     "models_app.cataloguedefaults", "models_app.launch", "models_app.launchattempt", "models_app.launchevent",
-    "models_app.launchmember", "models_app.modeldefinition", "models_app.webhook",
+    "models_app.launchmember", "models_app.modeldefinition", "models_app.stagetiming", "models_app.webhook",
     "node_link.journalcursor", "node_link.rejectedfact",
     "outbox.notice",
 }  # fmt: skip

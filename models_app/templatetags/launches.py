@@ -8,19 +8,19 @@ from django import template
 from django.template.context import Context
 
 from metrics_app.models import Node
-from models_app.models import Launch, LaunchState
-from models_app.selectors import definition_cards, launches_filtered, newest_member
+from models_app.models import Launch, LaunchState, Stage
+from models_app.selectors import Progress, definition_cards, launches_filtered, newest_member
+from models_app.start_stages import STARTING_STATES
 
 register = template.Library()
 
-STEPS = (
-    (LaunchState.REQUESTED, "Requested"),
-    (LaunchState.PULLING, "Image"),
-    (LaunchState.STARTING, "Container"),
-    (LaunchState.LOADING, "Loading"),
-    (LaunchState.READY, "Ready"),
-)
+STEPS = [*Stage.choices, ("ready", "Ready")]
 ORDER = [step for step, _ in STEPS]
+STAGE_OF_STATE = {
+    LaunchState.PULLING: Stage.PULL,
+    LaunchState.STARTING: Stage.CREATE,
+    LaunchState.LOADING: Stage.LOAD,
+}
 
 
 @register.inclusion_tag("models_app/_model_cards.html", takes_context=True)
@@ -44,12 +44,12 @@ def recent_launches(node: Node | None = None, definition: str = "", count: int =
 
 
 @register.simple_tag
-def launch_steps(launch: Launch) -> list[dict[str, str]]:
+def launch_steps(launch: Launch, progress: Progress | None = None) -> list[dict[str, str]]:
     """Return the steps of a start with how each stands: done, now, failed or nothing.
 
     A step that was never entered (the image was there) counts as done once a later one is reached.
     """
-    reached = _reached(launch)
+    reached = _reached(launch, progress.stage if progress else "")
     steps = []
     for place, (_, label) in enumerate(STEPS):
         if launch.is_serving or place < reached:
@@ -62,30 +62,36 @@ def launch_steps(launch: Launch) -> list[dict[str, str]]:
     return steps
 
 
-def _reached(launch: Launch) -> int:
-    """Return the place of the furthest step of the newest attempt."""
-    if launch.state in ORDER:
-        return ORDER.index(LaunchState(launch.state))
-    places = []
+def _reached(launch: Launch, stage: str) -> int:
+    """Return the place of the furthest step of the newest attempt; -1 while it is only asked for."""
+    if launch.state in STARTING_STATES:
+        name = stage if stage in ORDER else STAGE_OF_STATE.get(LaunchState(launch.state), "")
+        return ORDER.index(name) if name else -1
+    attempt = next(iter(launch.attempts.all()), None)
+    places = [ORDER.index(row.name) for row in attempt.stages.all()] if attempt else []
     for event in launch.events.all():  # newest first
         places += [
-            ORDER.index(LaunchState(word)) for word in (event.from_state, event.to_state) if word in ORDER
+            ORDER.index(STAGE_OF_STATE[LaunchState(word)])
+            for word in (event.from_state, event.to_state)
+            if word in STAGE_OF_STATE
         ]
         if event.kind == "attempt":
             break
-    return max(places, default=0)
+    return max(places, default=-1)
 
 
 def _css_of_reached(launch: Launch) -> str:
     if launch.state in (LaunchState.FAILED, LaunchState.PARKED):
         return "failed"
-    return (
-        "now"
-        if launch.live and not launch.is_serving and launch.state in ORDER
-        else "done"
-        if launch.ready_at
-        else ""
-    )
+    if launch.state in STARTING_STATES:
+        return "now"
+    return "done" if launch.ready_at else ""
+
+
+@register.filter
+def stage_label(stage: str) -> str:
+    """Write a stage of a start as pages show it."""
+    return str(Stage(stage).label)
 
 
 @register.filter

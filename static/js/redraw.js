@@ -35,7 +35,8 @@ function moveProgress(element, frame) {
   if (percent === null) bar.removeAttribute("aria-valuenow");
   else bar.setAttribute("aria-valuenow", Math.round(percent));
   if (message) setText(line.querySelector("[data-progress-message]"), message);
-  setText(line.querySelector("[data-progress-amount]"), percent === null ? "" : `${words(bytes, done)} of ${words(bytes, total)}`);
+  const amount = percent !== null ? `${words(bytes, done)} of ${words(bytes, total)}` : done ? `${words(bytes, done)} so far` : "";
+  setText(line.querySelector("[data-progress-amount]"), amount);
   return true;
 }
 

@@ -13,7 +13,7 @@ S = LaunchState
 LABELS = ("rank 0 on spark-1", "rank 1 on spark-2")
 READY, LOADING, PULLING = Step(S.READY, message="Ready"), Step(S.LOADING), Step(S.PULLING, message="Pulling")
 STARTING, NOTHING, START, STOP = Step(S.STARTING), Step(), Step(nudge="start"), Step(nudge="stop")
-DEGRADED, LOST, TIMEOUT = Step(S.DEGRADED), Step(S.LOST), Step(nudge="timeout")
+DEGRADED, LOST = Step(S.DEGRADED), Step(S.LOST)
 
 
 def decide(*steps: Step, **situation: Any) -> GroupStep:
@@ -39,8 +39,6 @@ def decide(*steps: Step, **situation: Any) -> GroupStep:
         ((START,), {"some_ended": True}, "", (), "teardown"),
         ((STOP,), {"some_ended": True, "state": S.STOPPING}, "", ("stop",), ""),
         ((STOP, STOP), {"state": S.STOPPING}, "", ("stop", "stop"), ""),
-        # Loading too long is the whole launch's end.
-        ((TIMEOUT, READY), {}, "", (), "timeout"),
         # A silent node: lost, and after a minute torn down where somebody can be reached.
         ((READY, LOST), {"silent": (False, True), "state": S.READY}, S.LOST, (), ""),
         ((LOST, LOST), {"silent": (True, True), "state": S.READY}, S.LOST, (), ""),
@@ -77,10 +75,6 @@ def test_group(
 def test_one_member_is_done_as_it_needs(step: Step) -> None:
     decided = group_step([step], state=S.LOADING)
     assert (decided.state, decided.nudges, decided.whole) == (step.state, (step.nudge,), "")
-
-
-def test_one_members_timeout_is_its_launchs() -> None:
-    assert group_step([TIMEOUT], state=S.LOADING).whole == "timeout"
 
 
 def test_words_name_who_is_meant() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from models_app.models import LaunchState
-from models_app.reconcile import START_TIMEOUT_SECONDS, Step, next_step
+from models_app.reconcile import Step, next_step
 
 S = LaunchState
 READY = {"phase": "running", "probe": {"ready": True, "failures": 0}}
@@ -48,21 +48,7 @@ def step(**situation: Any) -> Step:
         ({"retry_due": False}, "", ""),
         ({"retry_due": True}, "", "again"),
         ({"retry_due": True, "node_status": "offline"}, "", ""),
-        (
-            {"entry": LOADING, "state": S.LOADING, "seconds_in_state": START_TIMEOUT_SECONDS + 1},
-            "",
-            "timeout",
-        ),
-        # A download is not cut off: it has limits of its own.
-        (
-            {
-                "entry": {**LOADING, "stage": {"name": "download"}},
-                "state": S.LOADING,
-                "seconds_in_state": START_TIMEOUT_SECONDS + 1,
-            },
-            S.LOADING,
-            "",
-        ),
+        ({"entry": {**LOADING, "stage": {"name": "download"}}, "state": S.STARTING}, S.LOADING, ""),
     ],
 )
 def test_step(situation: dict[str, Any], state: str, nudge: str) -> None:
