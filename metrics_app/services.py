@@ -100,6 +100,7 @@ def node_seen(*, name: str, report: dict[str, Any]) -> None:
             "ollama_models": agent.get("ollama_models"),
             "nim_cache": agent.get("nim_cache"),
             "secrets": agent.get("secrets") or [],
+            "fabric": agent.get("fabric"),
             "memory_total_bytes": host.get("memory_total_bytes"),
         },
     )

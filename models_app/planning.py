@@ -14,6 +14,7 @@ from models_app.engines.registry import SPANNING_ENGINES, SPECS
 from models_app.engines.settings_schema import SettingsInvalid
 from models_app.engines.spec import ContainerSpec
 from models_app.exceptions import LaunchRefused
+from models_app.fabric import fabric_of
 from models_app.models import CatalogueDefaults, Launch, LaunchMember, ModelDefinition
 from sparkweb.installation import installation_read
 
@@ -76,6 +77,7 @@ def node_data(node: Node) -> NodeData:
         gpu_runtime=(capabilities.get("docker") or {}).get("gpu_runtime"),
         ollama_models=capabilities.get("ollama_models"),
         nim_cache=capabilities.get("nim_cache"),
+        fabric=fabric_of(capabilities, node.fabric_address, node.fabric_interface),
     )
 
 

@@ -20,6 +20,7 @@ from metrics_app.agent import ReportLoop, report_section
 from models_app.agent import NodeModels
 from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
+from sparkweb.adapters.fabric import FabricReader
 from sparkweb.celery_common import celery_settings, worker_run
 from sparkweb.installation import installation_read
 from sparkweb.logs import level_set, logs_setup
@@ -68,6 +69,7 @@ class Agent:
             config.INSTALLATION or installation_read(config.DATA_DIR),
             config.SECRETS_DIR,
         )
+        self.fabric = FabricReader()
         self.loop = ReportLoop(self.reports.send)
 
     def start(self) -> None:
@@ -100,6 +102,7 @@ class Agent:
             "ollama_models": str(config.OLLAMA_MODELS),
             "nim_cache": str(config.NIM_CACHE),
             "secrets": _secret_names(config.SECRETS_DIR),
+            "fabric": self.fabric(),
         }
 
 

@@ -164,10 +164,15 @@ def container_finish(
     secret_exports: Mapping[str, str] | None = None,
     user: str | None = None,
     mounts: list[MountSpec] | None = None,
+    host_ports: list[PortSpec] | None = None,
+    devices: list[str] | None = None,
 ) -> tuple[ContainerSpec, list[str]]:
-    """The container of a draft, and all notes on it. `env` is overlaid by the settings' own."""
+    """The container of a draft, and all notes on it. `env` is overlaid by the settings' own.
+
+    With `host_ports` it runs in the host's network, where it takes those itself.
+    """
     settings, definition, launch = draft.settings, draft.definition, draft.launch
-    ports, port_notes = _ports(draft, engine_port)
+    ports, port_notes = _ports(draft, engine_port) if host_ports is None else (host_ports, [])
     spec = ContainerSpec(
         launch=launch.launch,
         member=launch.member,
@@ -191,6 +196,8 @@ def container_finish(
         shm_bytes=size_bytes(settings.get("shm_size")),
         ulimits=_ulimits(settings),
         labels=_weights_label(draft, mounts or []),
+        network=None if host_ports is None else "host",
+        devices=devices or [],
     )
     return spec, [*draft.notes, *port_notes, *_container_notes(draft)]
 

@@ -19,12 +19,32 @@ class DefinitionData:
 
 
 @dataclass(frozen=True)
+class Fabric:
+    """A node's fast link to the others, as the node reported it.
+
+    `hcas` are the RDMA adapters of its port, on DGX Spark two (the port has two PCIe
+    functions); `gid_index` is the RoCE v2 entry of its IPv4 address; `has_devices`
+    whether the node has /dev/infiniband. None, 0 or empty where the node does not tell.
+    """
+
+    address: str
+    interface: str = ""
+    up: bool | None = None
+    mtu: int | None = None
+    speed_mbps: int | None = None
+    hcas: tuple[str, ...] = ()
+    gid_index: int | None = None
+    has_devices: bool = False
+
+
+@dataclass(frozen=True)
 class NodeData:
     """A node as far as engines care.
 
-    `hf_cache`, `ollama_models` and `nim_cache` are paths on the node (None: it named
-    none), `secrets` the names of files in its secrets folder, `gpu_runtime` whether
-    its Docker can hand out GPUs (None: not known).
+    `fabric` is None without a fabric address, `hf_cache`, `ollama_models` and
+    `nim_cache` are paths on the node (None: it named none), `secrets` the names of
+    files in its secrets folder, `gpu_runtime` whether its Docker can hand out GPUs
+    (None: not known).
     """
 
     name: str
@@ -35,6 +55,7 @@ class NodeData:
     gpu_runtime: bool | None = None
     ollama_models: str | None = None
     nim_cache: str | None = None
+    fabric: Fabric | None = None
 
 
 @dataclass(frozen=True)

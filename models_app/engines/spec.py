@@ -16,6 +16,9 @@ SECRETS_TARGET = "/run/secrets"
 WEIGHTS_LABEL = "sparkweb.weights"
 """Label with the Hugging Face repository (`org/name` or `org/name@revision`) that a start may download."""
 
+RDMA_DEVICES = "/dev/infiniband"
+"""Folder of a node with the devices of its RDMA adapters."""
+
 # huggingface_hub reads a token from the file that HF_TOKEN_PATH names
 # (huggingface_hub reference, environment variables).
 _FILE_VARIABLES = {"HF_TOKEN": "HF_TOKEN_PATH"}
@@ -71,7 +74,10 @@ class ContainerSpec:
     (its files and secrets are that user's), None as the image says. `gpus` is "all"
     or None, `ipc` "host" or None, `shm_bytes` the size of /dev/shm (None: Docker's
     64 MB), `ulimits` soft and hard limit alike (-1: unlimited), `ttl_seconds` how
-    long the agent may stand still before it abandons the start.
+    long the agent may stand still before it abandons the start. `network` is
+    "host" or None (Docker's bridge); in the host's network `ports` are those that
+    the program itself takes, none is published. `devices` are paths of the node
+    that appear inside; only RDMA's may.
     """
 
     launch: str
@@ -97,6 +103,8 @@ class ContainerSpec:
     shm_bytes: int | None = None
     ulimits: dict[str, int] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    network: str | None = None
+    devices: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
@@ -139,7 +147,10 @@ def docker_run_line(spec: ContainerSpec, secrets_dir: str = "$SPARKWEB_SECRETS_D
     containers are left out, so that a copy run by hand stays foreign.
     """
     lines = ["docker run -d --init --security-opt no-new-privileges", f"--name {shlex.quote(spec.name)}"]
-    lines += [f"-p {shlex.quote(f'{p.address}:{p.host}:{p.container}')}" for p in spec.ports]
+    if spec.network == "host":
+        lines.append("--network host")
+    else:
+        lines += [f"-p {shlex.quote(f'{p.address}:{p.host}:{p.container}')}" for p in spec.ports]
     lines += _resource_options(spec)
     lines += [f"-v {shlex.quote(_mount_text(m))}" for m in spec.mounts]
     for name, file_name in sorted(spec.secret_env.items()):
@@ -158,6 +169,7 @@ def _resource_options(spec: ContainerSpec) -> list[str]:
     options = ['-u "$(id -u)"'] if spec.user else []
     options += [f"--gpus {shlex.quote(spec.gpus)}"] if spec.gpus else []
     options += [f"--ipc {shlex.quote(spec.ipc)}"] if spec.ipc else []
+    options += [f"--device {shlex.quote(path)}" for path in spec.devices]
     options += [f"--shm-size {spec.shm_bytes}"] if spec.shm_bytes else []
     return options + [f"--ulimit {name}={value}" for name, value in sorted(spec.ulimits.items())]
 
@@ -196,6 +208,10 @@ def _choice_problems(spec: ContainerSpec) -> list[str]:
         found.append(f'gpus={spec.gpus!r}: must be "all" or null')
     if spec.ipc not in ("host", None):
         found.append(f'ipc={spec.ipc!r}: must be "host" or null')
+    if spec.network not in ("host", None):
+        found.append(f'network={spec.network!r}: must be "host" or null')
+    if not isinstance(spec.devices, list) or any(path != RDMA_DEVICES for path in spec.devices):
+        found.append(f"devices={spec.devices!r}: only {RDMA_DEVICES} may be handed in")
     if spec.user not in ("agent", None):
         found.append(f'user={spec.user!r}: must be "agent" or null')
     if spec.probe.kind not in ("openai", "ollama", "http", "none"):

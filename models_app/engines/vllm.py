@@ -8,6 +8,7 @@ from typing import Any
 from models_app.engines.container import (
     ANY_ADDRESS,
     SHARED_MEMORY_DEFAULTS,
+    Draft,
     EngineKind,
     arguments,
     container_finish,
@@ -18,6 +19,7 @@ from models_app.engines.container import (
 )
 from models_app.engines.inputs import DefinitionData, LaunchIds, NodeData
 from models_app.engines.spec import ContainerSpec, ProbeSpec
+from models_app.engines.vllm_multinode import RankPlan, rank_plan
 from models_app.engines.vllm_settings import VLLM_SETTINGS, vllm_versions
 
 ENGINE_PORT = 8000
@@ -70,21 +72,55 @@ def vllm_spec(
     Raises SettingsInvalid if a known setting has a value that cannot be used.
     """
     draft = draft_begin(VLLM, definition, defaults, node, launch)
-    serve = ["vllm", "serve"]
-    # Older vllm/vllm-openai images start api_server, which takes no model by position: name the entrypoint.
-    entrypoint = serve if _is_openai_image(draft.image) else None
-    own = ["--served-model-name", definition.slug, "--host", ANY_ADDRESS, "--port", str(ENGINE_PORT)]
-    flags = arguments(draft, vllm_versions(draft.image).refuses)
+    if launch.spans_nodes:
+        return _rank_spec(draft, rank_plan(draft))
+    own = ["--host", ANY_ADDRESS, "--port", str(ENGINE_PORT)]
+    entrypoint, command = _serve(draft, own)
     spec, notes = container_finish(
         draft,
         engine_port=ENGINE_PORT,
         entrypoint=entrypoint,
-        command=[*([] if entrypoint else serve), definition.model_id, *own, *flags],
+        command=command,
         probe=ProbeSpec(kind="openai", port=definition.port, model=definition.slug),
         secret_env=hf_secret(draft),
         mounts=hf_mounts(draft),
     )
     return spec, [*notes, *hf_notes(draft)]
+
+
+def _rank_spec(draft: Draft, plan: RankPlan) -> tuple[ContainerSpec, list[str]]:
+    """One rank of a model that lies on several nodes; followers answer nobody."""
+    port = draft.definition.port
+    own = ["--host", plan.host, "--port", str(port)] if plan.serves else []
+    entrypoint, command = _serve(draft, own + plan.arguments)
+    if plan.before:
+        entrypoint, command = plan.before, [*(entrypoint or []), *command]
+    if plan.instead:
+        entrypoint, command = plan.instead[:1], plan.instead[1:]
+    probe = ProbeSpec(kind="openai", port=port, model=draft.definition.slug, host=plan.host)
+    spec, notes = container_finish(
+        draft,
+        engine_port=port,
+        entrypoint=entrypoint,
+        command=command,
+        probe=probe if plan.serves else ProbeSpec(kind="none", port=port),
+        env=plan.env,
+        secret_env=hf_secret(draft),
+        mounts=hf_mounts(draft),
+        host_ports=plan.ports,
+        devices=plan.devices,
+    )
+    return spec, [*notes, *plan.notes, *hf_notes(draft)]
+
+
+def _serve(draft: Draft, own: list[str]) -> tuple[list[str] | None, list[str]]:
+    """Entrypoint and command of `vllm serve`."""
+    serve = ["vllm", "serve"]
+    # Older vllm/vllm-openai images start api_server, which takes no model by position: name the entrypoint.
+    entrypoint = serve if _is_openai_image(draft.image) else None
+    flags = arguments(draft, vllm_versions(draft.image).refuses)
+    named = ["--served-model-name", draft.definition.slug]
+    return entrypoint, [*([] if entrypoint else serve), draft.definition.model_id, *named, *own, *flags]
 
 
 def _is_openai_image(image: str) -> bool:

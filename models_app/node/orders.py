@@ -41,6 +41,8 @@ def container_order(spec: ContainerSpec, secrets_dir: Path) -> ContainerOrder:
         shm_bytes=spec.shm_bytes,
         ulimits=spec.ulimits,
         labels=container_labels(spec),
+        network=spec.network,
+        devices=spec.devices,
     )
 
 

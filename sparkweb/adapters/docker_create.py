@@ -3,7 +3,7 @@
 Fixed for every container of ours: no Docker restart policy (a crash loop of a model
 can take a machine down; control restarts with backoff), no new privileges, an init
 process that reaps, Docker's `local` log driver bounded to 5 files of 20 MB, no
-network but the default bridge.
+network but the default bridge, or the host's for a launch on several nodes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def create_arguments(api: HostConfigMaker, order: ContainerOrder) -> dict[str, A
         "name": order.name,
         "environment": order.env,
         "labels": order.labels,
-        "ports": sorted({port.container for port in order.ports}),
+        "ports": sorted({port.container for port in order.ports if order.network != "host"}),
         "host_config": _host_config(api, order),
     }
 
@@ -48,6 +48,10 @@ def _host_config(api: HostConfigMaker, order: ContainerOrder) -> dict[str, Any]:
             {"Name": name, "Soft": limit, "Hard": limit} for name, limit in sorted(order.ulimits.items())
         ],
     }
+    if order.network == "host":
+        options["network_mode"] = "host"
+    if order.devices:
+        options["devices"] = [f"{path}:{path}:rwm" for path in order.devices]
     if order.gpus == "all":
         options["device_requests"] = [{"Driver": "", "Count": -1, "Capabilities": [["gpu"]]}]
     if order.ipc == "host":
@@ -59,7 +63,7 @@ def _host_config(api: HostConfigMaker, order: ContainerOrder) -> dict[str, Any]:
 
 def _port_bindings(order: ContainerOrder) -> dict[int, list[tuple[str, int]]]:
     bindings: dict[int, list[tuple[str, int]]] = {}
-    for port in order.ports:
+    for port in order.ports if order.network != "host" else []:
         bindings.setdefault(port.container, []).append((port.address, port.host))
     return bindings
 

@@ -79,7 +79,9 @@ class ContainerOrder:
 
     `user` as Docker takes it, None as the image says; `gpus`: "all" or None;
     `ipc`: "host" or None; `shm_bytes` None means Docker's 64 MB; `ulimits` soft
-    and hard alike, -1 for unlimited.
+    and hard alike, -1 for unlimited; `network`: "host" or None, Docker's bridge (in
+    the host's network `ports` are checked and not published); `devices`: paths of
+    the node, a folder stands for all devices in it.
     """
 
     name: str
@@ -95,6 +97,8 @@ class ContainerOrder:
     shm_bytes: int | None = None
     ulimits: dict[str, int] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    network: str | None = None
+    devices: list[str] = field(default_factory=list)
 
 
 def docker_time(text: str | None) -> float | None:

@@ -257,19 +257,20 @@ class Networks:
         return moved
 
     def _links(self) -> dict[str, Link]:
-        return {path.name: _link(path) for path in self._sys.iterdir() if not NOISE.fullmatch(path.name)}
+        return {path.name: link_state(path) for path in self._sys.iterdir() if not NOISE.fullmatch(path.name)}
 
 
-def _link(path: Path) -> Link:
+def link_state(path: Path) -> Link:
     """Read an interface below /sys/class/net. `speed` is unreadable or -1 where unknown (sysfs-class-net)."""
-    state = _text(path / "operstate")
-    carrier = _text(path / "carrier")
-    speed = _text(path / "speed")
+    state = text_of(path / "operstate")
+    carrier = text_of(path / "carrier")
+    speed = text_of(path / "speed")
     up = state == "up" or (state == "unknown" and carrier == "1")
     return Link(up, int(speed) if speed and speed.isdigit() and 0 < int(speed) < 10_000_000 else None)
 
 
-def _text(path: Path) -> str | None:
+def text_of(path: Path) -> str | None:
+    """The words of a small file of the kernel; None where it is absent or unreadable."""
     try:
         return path.read_text().strip()
     except OSError:
@@ -293,18 +294,18 @@ def temperature_celsius(root: Path = Path("/")) -> float | None:
 
 def _hwmon(root: Path, name: str) -> Iterator[float]:
     for chip in (root / "sys" / "class" / "hwmon").glob("hwmon*"):
-        if _text(chip / "name") == name:
+        if text_of(chip / "name") == name:
             yield from _celsius(chip.glob("temp*_input"))
 
 
 def _zones(root: Path, name: str) -> Iterator[float]:
     for zone in (root / "sys" / "class" / "thermal").glob("thermal_zone*"):
-        if (_text(zone / "type") or "").replace("-", "_") == name.replace("-", "_"):
+        if (text_of(zone / "type") or "").replace("-", "_") == name.replace("-", "_"):
             yield from _celsius(iter([zone / "temp"]))
 
 
 def _celsius(paths: Iterator[Path]) -> Iterator[float]:
     for path in paths:
-        text = _text(path)
+        text = text_of(path)
         if text and text.lstrip("-").isdigit():
             yield int(text) / 1000

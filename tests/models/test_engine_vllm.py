@@ -268,6 +268,8 @@ def test_the_owners_catalogue_entry_as_a_whole() -> None:
         "shm_bytes": None,
         "ulimits": {"memlock": -1, "stack": 67108864},
         "labels": {"sparkweb.weights": "org/m"},
+        "network": None,
+        "devices": [],
         "probe": {"kind": "openai", "port": 8104, "path": "/health", "model": "m", "host": "127.0.0.1"},
     }
 
