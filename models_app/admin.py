@@ -63,7 +63,18 @@ class ModelDefinitionAdmin(ServiceAdmin):
         (None, {"fields": ["name", "slug", "description", "enabled", "position"]}),
         (
             "Runs",
-            {"fields": ["engine", "model_id", "image", "port", "publish", "estimated_memory_gb", "settings"]},
+            {
+                "fields": [
+                    "engine",
+                    "model_id",
+                    "image",
+                    "port",
+                    "publish",
+                    "node_count",
+                    "estimated_memory_gb",
+                    "settings",
+                ]
+            },
         ),
         ("When memory runs out", {"fields": ["priority", "pinned"]}),
         ("Kept from models.yaml", {"fields": ["container_name", "script_dir", "extra"], "classes": ["tab"]}),

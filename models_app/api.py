@@ -23,7 +23,8 @@ from metrics_app.api import node_of
 from models_app.engine_live import engine_of_launch, engine_unread
 from models_app.filters import DefinitionFilter, LaunchFilter
 from models_app.models import Launch, LaunchMember, ModelDefinition
-from models_app.selectors import LOG_LINES_MOST, docker_run_line_for, log_tail
+from models_app.run_lines import docker_run_line_for
+from models_app.selectors import LOG_LINES_MOST, log_tail
 from models_app.serializers import (
     DefinitionSerializer,
     DockerRunSerializer,
@@ -126,7 +127,9 @@ class DefinitionViewSet(ModelViewSet[ModelDefinition]):
 class LaunchViewSet(ReadOnlyModelViewSet[Launch]):
     """What runs and what ran; operators start, stop and restart."""
 
-    queryset = Launch.objects.select_related("requested_by").prefetch_related("attempts__stages")
+    queryset = Launch.objects.select_related("requested_by").prefetch_related(
+        "attempts__stages", "attempts__members__node"
+    )
     serializer_class = LaunchSerializer
     filterset_class = LaunchFilter
     lookup_field = "uid"
@@ -146,9 +149,11 @@ class LaunchViewSet(ReadOnlyModelViewSet[Launch]):
         wanted = LaunchWrite(data=request.data)
         wanted.is_valid(raise_exception=True)
         data = wanted.validated_data
+        named = data.get("nodes") or []
         launch, made = launch_create(
             definition=data["definition"],
-            node=data.get("node") or node_of(request),
+            node=named[0] if named else data.get("node") or node_of(request),
+            followers=named[1:],
             actor=api_actor(request),
             force_reason=data["force_reason"],
         )

@@ -43,6 +43,7 @@ class CatalogueEntry:
     settings: dict[str, Any] = field(default_factory=dict)
     estimated_memory_gb: Decimal | None = None
     publish: str = "local"
+    node_count: int = 1
     enabled: bool = True
     priority: int = 0
     pinned: bool = False
@@ -146,6 +147,7 @@ def _entry(slug: str, raw: dict[str, Any], position: int) -> CatalogueEntry:
         settings=present.get("settings", {}),
         estimated_memory_gb=None if memory is None else Decimal(str(memory)),
         publish=present.get("publish", "local"),
+        node_count=present.get("node_count", 1),
         enabled=as_boolean(present.get("enabled", True)) is not False,
         priority=present.get("priority", 0),
         pinned=as_boolean(present.get("pinned", False)) is True,

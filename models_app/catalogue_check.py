@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from models_app.catalogue_yaml import Document, KeyPath, kind_name
-from models_app.engines.registry import ENGINES, engine_kind
+from models_app.engines.registry import ENGINES, NODES_MOST, engine_kind
 from models_app.engines.settings_schema import as_boolean, settings_problems
 
 PUBLISH = ("local", "fabric", "lan")
@@ -25,6 +25,7 @@ ENTRY_DEFAULTS: dict[str, Any] = {
     "image": "",
     "estimated_memory_gb": None,
     "publish": "local",
+    "node_count": 1,
     "enabled": True,
     "priority": 0,
     "pinned": False,
@@ -169,6 +170,11 @@ def _priority(value: Any) -> str | None:
     return None if fits else f"a whole number from -{PRIORITY_MOST} to {PRIORITY_MOST}"
 
 
+def _node_count(value: Any) -> str | None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= NODES_MOST
+    return None if fits else f"a whole number from 1 to {NODES_MOST}"
+
+
 def _boolean(value: Any) -> str | None:
     return "true or false" if as_boolean(value) is None else None
 
@@ -189,6 +195,7 @@ RULES: dict[str, Rule] = {
     "image": _matching(IMAGE, "an image such as nvcr.io/nvidia/vllm:25.11-py3"),
     "estimated_memory_gb": _memory,
     "publish": _one_of(PUBLISH),
+    "node_count": _node_count,
     "enabled": _boolean,
     "priority": _priority,
     "pinned": _boolean,

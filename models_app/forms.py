@@ -10,7 +10,7 @@ from django import forms
 from django.core.validators import RegexValidator
 
 from metrics_app.models import Node
-from models_app.engines.registry import ENGINES, engine_kind
+from models_app.engines.registry import ENGINES, NODES_MOST, engine_kind
 from models_app.engines.settings_schema import settings_problems
 from models_app.models import Engine, Launch, LaunchState, ModelDefinition
 from models_app.planning import engine_defaults
@@ -60,6 +60,7 @@ class DefinitionForm(forms.ModelForm):
             "port",
             "estimated_memory_gb",
             "publish",
+            "node_count",
             "container_name",
             "script_dir",
             "description",
@@ -72,11 +73,13 @@ class DefinitionForm(forms.ModelForm):
             "model_id": "Model",
             "estimated_memory_gb": "Estimated memory (GiB)",
             "publish": "Reachable from",
+            "node_count": "Nodes",
             "pinned": "Pinned",
         }
         help_texts = {
             "estimated_memory_gb": "A start is refused while the node has less; no check if empty.",
             "priority": "When memory runs out, lower ones go first; 0 if empty.",
+            "node_count": "1 if empty. vLLM can lay a model over several nodes.",
             "publish": "The LAN without a key means everyone in it.",
             "container_name": "Only kept for the old file; SparkWeb names its containers itself.",
             "script_dir": "For the engine script.",
@@ -91,6 +94,7 @@ class DefinitionForm(forms.ModelForm):
             "engine": forms.Select(SELECT),
             "publish": forms.Select(SELECT),
             "port": forms.NumberInput({**CONTROL, "placeholder": "8104"}),
+            "node_count": forms.NumberInput({**CONTROL, "placeholder": "1", "min": 1, "max": NODES_MOST}),
             "estimated_memory_gb": forms.NumberInput({**CONTROL, "step": "any", "min": 0}),
             "description": forms.TextInput(CONTROL),
             "priority": forms.NumberInput({**CONTROL, "placeholder": "0"}),
@@ -114,6 +118,7 @@ class DefinitionForm(forms.ModelForm):
         if self.instance.pk:
             self.fields["slug"].disabled = True
         self.fields["priority"].required = False
+        self.fields["node_count"].required = False
         if self.instance.estimated_memory_gb is not None:
             self.initial["estimated_memory_gb"] = f"{float(self.instance.estimated_memory_gb):g}"
 
@@ -146,6 +151,9 @@ class DefinitionForm(forms.ModelForm):
         if holder:
             raise forms.ValidationError(f"Port {port} is {holder.name}'s; choose another.")
         return port
+
+    def clean_node_count(self) -> int:
+        return self.cleaned_data["node_count"] or 1
 
     def clean_priority(self) -> int:
         return self.cleaned_data["priority"] or 0

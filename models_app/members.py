@@ -22,6 +22,11 @@ def launch_nodes(launch: Launch) -> list[Node]:
     return found if len(found) == len(nodes) else []
 
 
+def launch_node_names(launch: Launch) -> list[str]:
+    """Return the names of a launch's nodes by rank, also of those deleted since."""
+    return [member_node_name(member) for member in newest_members(launch)] or [launch.node_name]
+
+
 def member_node_name(member: LaunchMember) -> str:
     """Return the name of a member's node, also when the node was deleted since."""
     return str(member.spec.get("node") or (member.node.name if member.node else ""))

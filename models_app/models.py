@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from metrics_app.models import Node
 from models_app.catalogue_check import PRIORITY_MOST
-from models_app.engines.registry import calls_tools, context_length
+from models_app.engines.registry import NODES_MOST, SPANNING_ENGINES, calls_tools, context_length
 
 
 def uid_make() -> str:
@@ -77,6 +78,11 @@ class ModelDefinition(models.Model):
     settings = models.JSONField(default=dict, blank=True)
     estimated_memory_gb = models.DecimalField(max_digits=7, decimal_places=2, null=True, blank=True)
     publish = models.CharField(max_length=8, choices=Publish.choices, default=Publish.LOCAL)
+    node_count = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(NODES_MOST)],
+        help_text="How many nodes the model lies on; only vLLM can span several.",
+    )
     enabled = models.BooleanField(default=True)
     priority = models.SmallIntegerField(
         default=0,
@@ -98,6 +104,13 @@ class ModelDefinition(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("definition", args=[self.slug])
+
+    def clean(self) -> None:
+        """Refuse several nodes for an engine that runs on one."""
+        if (self.node_count or 1) > 1 and self.engine not in SPANNING_ENGINES:
+            raise ValidationError(
+                {"node_count": f"{self.get_engine_display()} runs on one node; only vLLM can span several."}
+            )
 
     @property
     def supports_tools(self) -> bool:

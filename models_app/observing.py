@@ -9,11 +9,11 @@ from typing import Any
 
 from django.utils import timezone
 
+from models_app.attempts import attempt_again, members_stop
 from models_app.engine_live import engines_publish
 from models_app.members import member_label
 from models_app.models import Desired, Launch, LaunchAttempt, LaunchMember, LaunchState, Outcome
 from models_app.planning import restarts_by_itself
-from models_app.services import attempt_again, members_stop
 from models_app.transitions import attempt_close, event_add, launch_move
 
 BACKOFF_FIRST_SECONDS = 10

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
-from models_app import services
+from models_app import attempts
 from models_app.exceptions import LaunchRefused
 from models_app.groups import GroupStep, Step, group_step
 from models_app.members import launch_nodes, member_label, member_node_name, newest_members
@@ -178,7 +178,7 @@ class Reconciler:
             with transaction.atomic():
                 launch_concluded(launch, "", "Its containers ended")
         elif step.nudge:
-            services.attempt_again(launch, "Starting again")
+            attempts.attempt_again(launch, "Starting again")
 
     def _carry_out(self, step: GroupStep, launch: Launch, members: list[LaunchMember]) -> None:
         if step.whole == "teardown":
@@ -187,9 +187,9 @@ class Reconciler:
         for nudge, member in zip(step.nudges, members, strict=False):
             if nudge and self._due(member.uid):
                 if nudge == "start":
-                    services.start_nudge(member)
+                    attempts.start_nudge(member)
                 else:
-                    services.stop_nudge(launch, member)
+                    attempts.stop_nudge(launch, member)
 
     def _due(self, uid: str) -> bool:
         now = self.clock()
@@ -235,14 +235,14 @@ class Reconciler:
                 launch=entry.get("launch"),
                 member=uid,
                 generation=generation,
-                timeout_seconds=services.STOP_TIMEOUT_SECONDS,
+                timeout_seconds=attempts.STOP_TIMEOUT_SECONDS,
             )
 
 
 @transaction.atomic
 def _give_up(launch: Launch, members: list[LaunchMember], stood: Stood) -> None:
     launch_died(launch, stood.code, stood.reason)
-    services.members_stop(launch, members)
+    attempts.members_stop(launch, members)
 
 
 def _node_deleted(launch: Launch) -> None:

@@ -14,11 +14,8 @@ from metrics_app.models import Node, NodeStatus
 from metrics_app.selectors import node_snapshots
 from models_app.engine_live import EngineFigure, engine_figures
 from models_app.engines.registry import is_launchable
-from models_app.engines.spec import docker_run_line
-from models_app.exceptions import LaunchRefused
 from models_app.members import launches_of_node, member_node_name, newest_members
 from models_app.models import Launch, LaunchMember, LaunchState, ModelDefinition
-from models_app.planning import EXAMPLE, spec_plan
 from models_app.stage_clock import sighting_of
 from models_app.start_stages import STARTING_STATES, StartTimes, start_times
 from sparkweb.shared_streams import shared_streams
@@ -266,15 +263,3 @@ def _stream_tail(stream: str, lines: int) -> list[str]:
         if isinstance(item, Entry):
             found = [] if item.data.get("reset") else (found + item.data.get("lines", []))[-lines:]
     return found
-
-
-def docker_run_line_for(definition: ModelDefinition, node: Node) -> tuple[str, list[str]]:
-    """Return the `docker run` line of a definition on a node, and the notes on its settings.
-
-    For an engine that cannot be started yet the line is empty and the note says so.
-    """
-    try:
-        spec, notes = spec_plan(definition, node, EXAMPLE)
-    except LaunchRefused as refused:
-        return "", [refused.message]
-    return docker_run_line(spec), notes

@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from metrics_app.models import Node
+from models_app.members import launch_node_names
 from models_app.models import (
     Launch,
     LaunchAttempt,
@@ -33,9 +34,9 @@ class DefinitionSerializer(serializers.ModelSerializer[ModelDefinition]):
     class Meta:
         model = ModelDefinition
         fields = ["slug", "name", "description", "engine", "model_id", "image", "port", "container_name",
-                  "script_dir", "settings", "estimated_memory_gb", "publish", "enabled", "priority",
-                  "pinned", "extra", "position", "supports_tools", "max_context_length", "created_at",
-                  "updated_at"]  # fmt: skip
+                  "script_dir", "settings", "estimated_memory_gb", "publish", "node_count", "enabled",
+                  "priority", "pinned", "extra", "position", "supports_tools", "max_context_length",
+                  "created_at", "updated_at"]  # fmt: skip
         read_only_fields = ["created_at", "updated_at"]
         extra_kwargs = {
             "estimated_memory_gb": {"coerce_to_string": False, "min_value": 0},
@@ -115,6 +116,7 @@ class LaunchSerializer(serializers.ModelSerializer[Launch]):
 
     definition = serializers.CharField(source="definition_slug", read_only=True)
     node = serializers.CharField(source="node_name", read_only=True)
+    nodes = serializers.SerializerMethodField(help_text="All its nodes by rank; the first serves.")
     status = serializers.SerializerMethodField(
         help_text="running, starting or stopped, as older clients know it"
     )
@@ -125,10 +127,13 @@ class LaunchSerializer(serializers.ModelSerializer[Launch]):
 
     class Meta:
         model = Launch
-        fields = ["uid", "definition", "engine", "node", "desired", "state", "status", "live", "generation",
-                  "requested_by", "forced_reason", "failure_code", "failure_reason", "retry_at", "created_at",
-                  "state_changed_at", "ready_at", "ended_at", "attempts"]  # fmt: skip
+        fields = ["uid", "definition", "engine", "node", "nodes", "desired", "state", "status", "live",
+                  "generation", "requested_by", "forced_reason", "failure_code", "failure_reason", "retry_at",
+                  "created_at", "state_changed_at", "ready_at", "ended_at", "attempts"]  # fmt: skip
         read_only_fields = fields
+
+    def get_nodes(self, launch: Launch) -> list[str]:
+        return launch_node_names(launch)
 
     def get_status(self, launch: Launch) -> str:
         return compat_status(launch.state)
@@ -160,6 +165,10 @@ class LaunchWrite(serializers.Serializer[Any]):
     node = serializers.SlugRelatedField(
         slug_field="name", queryset=Node.objects.all(), required=False, help_text="This machine if left out."
     )
+    nodes = serializers.SlugRelatedField(
+        slug_field="name", queryset=Node.objects.all(), many=True, required=False,
+        help_text="Instead of `node`, for a model that lies on several: the first serves it.",
+    )  # fmt: skip
     force_reason = serializers.CharField(max_length=300, required=False, default="", allow_blank=True)
 
 

@@ -4,43 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
 from metrics_app.selectors import node_snapshot
 from models_app import fit
+from models_app.attempts import attempt_again, attempt_begin, members_stop, port_refusal
 from models_app.catalogue import Catalogue, CatalogueEntry, CatalogueError, catalogue_dump, catalogue_parse
-from models_app.engines.spec import ContainerSpec
 from models_app.exceptions import CatalogueInvalid, LaunchRefused
-from models_app.members import launch_nodes, launches_of_node
+from models_app.members import launches_of_node
 from models_app.models import (
     CatalogueDefaults,
     Desired,
     Launch,
-    LaunchAttempt,
     LaunchMember,
     LaunchState,
     ModelDefinition,
 )
-from models_app.planning import EXAMPLE, group_ids, members_plan, spec_plan
-from models_app.transitions import attempt_close, event_add, launch_move
+from models_app.placement import nodes_chosen
+from models_app.planning import EXAMPLE, group_ids, spec_plan
+from models_app.transitions import event_add, launch_move
 from sparkweb.accounts.actor import Actor, audit
-from sparkweb.node_link import commands
-
-STOP_TIMEOUT_SECONDS = 30
 
 
 def memory_check(definition: ModelDefinition, node: Node) -> fit.MemoryCheck:
-    """Say whether a definition's estimate fits into what its node reports right now."""
+    """Say whether a definition's estimate fits into what its node reports right now.
+
+    A model that lies on several nodes takes an even share of each.
+    """
     snapshot = node_snapshot(node.name) if node.status == NodeStatus.ONLINE else None
     estimate = definition.estimated_memory_gb
     return fit.memory_check(
         node=node.name,
-        required_gb=float(estimate) if estimate is not None else None,
+        required_gb=float(estimate) / definition.node_count if estimate is not None else None,
         report=snapshot["report"] if snapshot else None,
         reserve_gb=settings.MEMORY_RESERVE_GB,
     )
@@ -56,13 +54,16 @@ def launch_create(
 ) -> tuple[Launch, bool]:
     """Ask for a definition to run on a node, and on `followers` too if its model lies on several.
 
-    Returns the launch, and False if it was live already on one of them.
-    Committed before it returns; the nodes are nudged on commit. Raises
-    LaunchRefused: definition_disabled, engine_unsupported, engine_single_node,
+    Without `followers` they are chosen where there is no choice. Returns the
+    launch, and False if it was live already on one of them. Committed before it
+    returns; the nodes are nudged on commit. Raises LaunchRefused:
+    definition_disabled, engine_unsupported, engine_single_node, nodes_wanted,
     settings_invalid, node_offline, memory_short (not with a `force_reason`),
     port_in_use.
     """
-    nodes = [node, *followers]
+    if live := launch_live(definition, node):
+        return live, False
+    nodes = nodes_chosen(definition, node, followers)
     for one in nodes:
         if live := launch_live(definition, one):
             return live, False
@@ -77,7 +78,7 @@ def launch_create(
         for one in nodes:
             if live := launch_live(definition, one):
                 return live, False
-        raise _port_refusal(definition, nodes) from None
+        raise port_refusal(definition, nodes) from None
 
 
 def _node_check(definition: ModelDefinition, node: Node, force_reason: str) -> None:
@@ -125,92 +126,6 @@ def _launch_write(
     event_add(launch, "requested", f"Start requested by {actor.label}{forced}", "", launch.state, actor.label)
     attempt_begin(launch, nodes)
     return launch
-
-
-def _port_refusal(definition: ModelDefinition, nodes: Sequence[Node]) -> LaunchRefused:
-    holder = (
-        LaunchMember.objects.filter(node__in=nodes, port=definition.port, live=True)
-        .select_related("attempt__launch", "node")
-        .first()
-    )
-    by = holder.attempt.launch.definition_slug if holder else "another launch"
-    where = holder.node.name if holder and holder.node else nodes[0].name
-    return LaunchRefused(
-        f"port {definition.port} on {where} is used by {by}; stop it, or change one of the ports",
-        "port_in_use",
-    )
-
-
-@transaction.atomic
-def attempt_begin(launch: Launch, nodes: Sequence[Node] = ()) -> list[LaunchMember]:
-    """Open the next attempt of a launch on `nodes`, else on those of the attempt before.
-
-    The nodes are nudged on commit. Raises LaunchRefused as members_plan.
-    """
-    number = launch.attempts.count() + 1
-    members = members_plan(launch, nodes or launch_nodes(launch), number)
-    attempt = LaunchAttempt.objects.create(launch=launch, number=number, generation=launch.generation)
-    for member in members:
-        member.attempt = attempt
-        member.save()
-        transaction.on_commit(partial(start_nudge, member))
-    return members
-
-
-def attempt_again(launch: Launch, message: str) -> bool:
-    """Begin a new attempt of a launch that is due for one; False if it was no longer.
-
-    Raises LaunchRefused as members_plan, and port_in_use.
-    """
-    try:
-        return _attempt_again(launch, message)
-    except IntegrityError:
-        launch.refresh_from_db()
-        if launch.definition is None:
-            raise
-        raise _port_refusal(launch.definition, launch_nodes(launch)) from None
-
-
-def _attempt_again(launch: Launch, message: str) -> bool:
-    with transaction.atomic():
-        attempt_close(launch, "failed")
-        due = Launch.objects.filter(
-            pk=launch.pk, generation=launch.generation, desired=Desired.RUNNING, live=True
-        )
-        changes = {
-            "generation": launch.generation + 1,
-            "state": LaunchState.REQUESTED,
-            "state_changed_at": timezone.now(),
-            "retry_at": None,
-            "restart_wanted": False,
-            "failure_code": "",
-            "failure_reason": "",
-        }
-        if not due.update(**changes):
-            return False
-        source = launch.state
-        launch.refresh_from_db()
-        event_add(launch, "attempt", message, source, launch.state)
-        attempt_begin(launch)
-    return True
-
-
-def start_nudge(member: LaunchMember) -> bool:
-    """Tell a member's node to start it; False when Redis is gone (reconcile tells it again)."""
-    spec = ContainerSpec.from_json(member.spec)
-    return commands.send(spec.node, "models.container_start", spec=spec.to_json())
-
-
-def stop_nudge(launch: Launch, member: LaunchMember) -> bool:
-    """Tell a member's node to stop it; False when Redis is gone (reconcile tells it again)."""
-    return commands.send(
-        member.spec.get("node") or launch.node_name,
-        "models.container_stop",
-        launch=launch.uid,
-        member=member.uid,
-        generation=launch.generation,
-        timeout_seconds=STOP_TIMEOUT_SECONDS,
-    )
 
 
 def launch_stop(*, launch: Launch, actor: Actor) -> Launch:
@@ -263,12 +178,6 @@ def _launch_end(launch: Launch, actor: Actor, action: str, word: str, *, restart
             event_add(launch, "requested", f"{word} requested by {actor.label}", actor_label=actor.label)
         members_stop(launch, members)
     return launch
-
-
-def members_stop(launch: Launch, members: Sequence[LaunchMember]) -> None:
-    """Nudge the nodes of members to stop them, once the transaction is committed."""
-    for member in members:
-        transaction.on_commit(partial(stop_nudge, launch, member))
 
 
 # The catalogue ------------------------------------------------------------------

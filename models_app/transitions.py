@@ -127,7 +127,8 @@ def launch_publish(launch: Launch, progress: dict[str, object] | None = None) ->
             "type": "launch",
             "launch": launch.uid,
             "definition": launch.definition_slug,
-            "node": launch.node_name,
+            # A launch on several nodes concerns the pages of all of them.
+            "node": None if launch.definition and launch.definition.node_count > 1 else launch.node_name,
             "state": launch.state,
             "progress": progress,
             "html_stale": progress is None,

@@ -14,10 +14,10 @@ from django_htmx.http import HttpResponseClientRedirect, reswap, retarget, trigg
 
 from metrics_app.models import Node
 from models_app.engine_live import engine_figures, engine_of_launch
-from models_app.engines.spec import ContainerSpec, docker_run_line
 from models_app.exceptions import LaunchRefused
 from models_app.forms import LaunchFilterForm
 from models_app.models import Launch, LaunchState, ModelDefinition
+from models_app.run_lines import launch_lines, notes_once, ranks_text
 from models_app.selectors import (
     definition_card_of,
     launch_progress,
@@ -170,9 +170,9 @@ def launch(request: HttpRequest, uid: str) -> HttpResponse:
     """One launch: its state, its log, what was run, and how it went."""
     row = _launch_or_404(uid)
     context = _launch_context(row)
-    member = context["member"]
     context |= {
-        "line": docker_run_line(ContainerSpec.from_json(member.spec)) if member and member.spec else "",
+        "line": ranks_text(ranks) if (ranks := launch_lines(row)) else "",
+        "notes": notes_once(ranks),
         "kept_log": log_tail(row, KEPT_LOG_LINES) if not row.live else [],
     }
     return render(request, "models_app/launch.html", context)

@@ -21,7 +21,8 @@ from models_app.exceptions import CatalogueInvalid, LaunchRefused
 from models_app.forms import DefinitionForm
 from models_app.models import ModelDefinition
 from models_app.planning import engine_defaults
-from models_app.selectors import definition_card_of, definition_cards, docker_run_line_for
+from models_app.run_lines import docker_run_line_for
+from models_app.selectors import definition_card_of, definition_cards
 from models_app.services import (
     catalogue_export,
     catalogue_import,

@@ -39,6 +39,8 @@ SPECS: dict[str, SpecFunction] = {
 }
 SPANNING_ENGINES = frozenset({"vllm"})
 """Engines whose model may lie on several nodes."""
+NODES_MOST = 16
+"""How many nodes one model may lie on."""
 
 
 def engine_kind(name: str) -> EngineKind:

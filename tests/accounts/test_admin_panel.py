@@ -104,7 +104,8 @@ def test_start_that_is_refused_says_why(panel: Client) -> None:
 
 def test_definition_is_saved_through_the_service(panel: Client) -> None:
     data = {"name": "Q", "slug": "q", "engine": "vllm", "model_id": "a/b", "port": "8100", "publish": "local",
-            "position": "0", "priority": "5", "settings": "{}", "extra": "{}", "enabled": "on"}  # fmt: skip
+            "position": "0", "priority": "5", "node_count": "1", "settings": "{}", "extra": "{}",
+            "enabled": "on"}  # fmt: skip
     answer = panel.post(reverse("admin:models_app_modeldefinition_add"), data)
     assert answer.status_code == 302, answer.context["errors"]
     assert AuditEntry.objects.get(action="definition_create").target == "q"

@@ -31,6 +31,7 @@ models:
     image: null
     enabled: no
     priority: -3
+    node_count: 2
     pinned: no
     estimated_memory_gb: 12.25
   alpha:
@@ -99,6 +100,7 @@ def test_fields_of_an_entry() -> None:
         "dtype": None,
     }
     assert zeta.extra == {"owner": {"team": "night shift", "since": "2025-11-01"}, "image": None}
+    assert (zeta.node_count, alpha.node_count) == (2, 1)
     assert (zeta.priority, zeta.pinned, alpha.priority, alpha.pinned) == (-3, False, 20, True)
     assert (alpha.engine, alpha.script_dir, alpha.enabled, alpha.position) == ("script", "alpha", True, 1)
 

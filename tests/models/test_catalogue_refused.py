@@ -125,6 +125,10 @@ KEYS = {
         "line 6: models.m.priority: expected a whole number from -1000 to 1000",
     ),
     "priority as boolean": (model(priority="yes"), "found true"),
+    "node_count": (
+        model(node_count="0"),
+        "line 6: models.m.node_count: expected a whole number from 1 to 16, found the number 0",
+    ),
     "pinned": (model(pinned="2"), "line 6: models.m.pinned: expected true or false, found the number 2"),
     "publish": (model(publish="world"), "line 6: models.m.publish: expected one of local, fabric, lan"),
     "settings is a list": (

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
@@ -15,6 +16,7 @@ from models_app.exceptions import LaunchRefused
 from models_app.models import Desired, Launch, LaunchMember, LaunchState
 from models_app.observing import Observations
 from models_app.reconcile import Reconciler
+from models_app.run_lines import docker_run_line_for
 from models_app.selectors import definition_card_of, definition_cards, launches_filtered, live_on_node
 from models_app.transitions import launch_move
 from tests.factories import DefinitionFactory, NodeFactory
@@ -24,14 +26,20 @@ pytestmark = pytest.mark.django_db(transaction=True)
 RUNS = {"phase": "running", "probe": {"ready": True, "failures": 0}}
 
 
+@pytest.fixture(autouse=True)
+def first_fabric(node: Node) -> None:
+    node.fabric_address = "192.168.100.10"
+    node.save()
+
+
 @pytest.fixture
 def second(db: None) -> Node:
-    return NodeFactory(name="spark-2", status=NodeStatus.ONLINE)
+    return NodeFactory(name="spark-2", status=NodeStatus.ONLINE, fabric_address="192.168.100.11")
 
 
 @pytest.fixture
 def launch(node, second, someone, nudges) -> Launch:  # type: ignore[no-untyped-def]
-    definition = DefinitionFactory(slug="large", port=8200)
+    definition = DefinitionFactory(slug="large", port=8200, node_count=2)
     return services.launch_create(definition=definition, node=node, followers=[second], actor=someone)[0]
 
 
@@ -90,7 +98,7 @@ def test_the_port_is_taken_on_both(launch: Launch, second: Node, someone) -> Non
 
 
 def test_an_engine_for_one_node_is_refused(node, second, someone, nudges) -> None:  # type: ignore[no-untyped-def]
-    definition = DefinitionFactory(engine="sglang")
+    definition = DefinitionFactory(engine="sglang", node_count=2)
     with pytest.raises(LaunchRefused, match="cannot span several") as refusal:
         services.launch_create(definition=definition, node=node, followers=[second], actor=someone)
     assert refusal.value.code == "engine_single_node"
@@ -98,9 +106,10 @@ def test_an_engine_for_one_node_is_refused(node, second, someone, nudges) -> Non
 
 
 def test_a_silent_follower_is_refused(node, someone, nudges) -> None:  # type: ignore[no-untyped-def]
-    silent = NodeFactory(name="spark-2", status=NodeStatus.OFFLINE)
+    silent = NodeFactory(name="spark-2", status=NodeStatus.OFFLINE, fabric_address="192.168.100.11")
+    definition = DefinitionFactory(node_count=2)
     with pytest.raises(LaunchRefused, match="spark-2 is offline"):
-        services.launch_create(definition=DefinitionFactory(), node=node, followers=[silent], actor=someone)
+        services.launch_create(definition=definition, node=node, followers=[silent], actor=someone)
 
 
 def test_ready_when_the_first_answers_and_all_run(launch: Launch) -> None:
@@ -256,3 +265,72 @@ def test_a_port_taken_meanwhile_fails_the_next_attempt(launch: Launch, second: N
     Reconciler(observed()).launch_reconcile()
     launch.refresh_from_db()
     assert (launch.state, launch.failure_code) == (S.FAILED, "port_in_use")
+
+
+# Where it is started -------------------------------------------------------------
+
+
+def test_the_only_other_node_is_chosen(node, second, someone, nudges) -> None:  # type: ignore[no-untyped-def]
+    launch, _ = services.launch_create(definition=DefinitionFactory(node_count=2), node=second, actor=someone)
+    assert [one.node.name for one in ranks(launch)] == ["spark-2", "spark-1"]
+
+
+def test_a_choice_is_the_owners(node, second, someone, nudges) -> None:  # type: ignore[no-untyped-def]
+    NodeFactory(name="spark-3", status=NodeStatus.ONLINE, fabric_address="192.168.100.12")
+    with pytest.raises(
+        LaunchRefused, match="say which: beside spark-1 there are spark-2, spark-3"
+    ) as refusal:
+        services.launch_create(definition=DefinitionFactory(node_count=2), node=node, actor=someone)
+    assert refusal.value.code == "nodes_wanted"
+
+
+@pytest.mark.parametrize(
+    ("count", "names", "words"),
+    [
+        (2, ["spark-1"], "beside spark-1 there is no other node online with a fabric address"),
+        (1, ["spark-1", "spark-2"], "lies on one node, not on 2: spark-1, spark-2"),
+        (3, ["spark-1", "spark-2"], "lies on 3 nodes, not on 2"),
+        (2, ["spark-1", "spark-1"], "each node can be named once"),
+    ],
+)
+def test_the_wrong_number_of_nodes(node, someone, nudges, count, names, words) -> None:  # type: ignore[no-untyped-def]
+    made = {"spark-1": node, "spark-2": NodeFactory(name="spark-2", status=NodeStatus.ONLINE)}
+    first, *rest = [made[name] for name in names]
+    with pytest.raises(LaunchRefused, match=words):
+        services.launch_create(
+            definition=DefinitionFactory(node_count=count), node=first, followers=rest, actor=someone
+        )
+
+
+def test_each_node_needs_its_share_of_memory(node, second, someone, nudges, memory) -> None:  # type: ignore[no-untyped-def]
+    memory(100)
+    definition = DefinitionFactory(name="Large", node_count=2, estimated_memory_gb=160)
+    launch, _ = services.launch_create(definition=definition, node=node, followers=[second], actor=someone)
+    assert launch.state == S.REQUESTED
+    too_large = DefinitionFactory(name="Larger", node_count=2, estimated_memory_gb=240)
+    with pytest.raises(LaunchRefused, match="Larger needs 120 GiB; spark-1 has 100 GiB available"):
+        services.launch_create(definition=too_large, node=node, followers=[second], actor=someone)
+
+
+def test_the_lines_of_all_ranks_are_shown(node, second) -> None:  # type: ignore[no-untyped-def]
+    line, notes = docker_run_line_for(DefinitionFactory(node_count=2), node)
+    head, follower = line.split("\n\n")
+    assert head.startswith("# rank 0, on spark-1\ndocker run")
+    assert follower.startswith("# rank 1, on spark-2\ndocker run")
+    assert "--headless" in follower
+    assert len(notes) == len(set(notes))
+
+
+def test_several_nodes_are_refused_for_other_engines(db: None) -> None:
+    with pytest.raises(ValidationError, match="only vLLM can span several"):
+        DefinitionFactory.build(engine="ollama", node_count=2).full_clean()
+
+
+def test_nodes_by_the_api(launch: Launch, bearer, operator, second: Node) -> None:  # type: ignore[no-untyped-def]
+    api = bearer(operator, "operate")
+    shown = api.get(f"/api/launches/{launch.uid}/").json()
+    assert shown["nodes"] == ["spark-1", "spark-2"]
+    other = DefinitionFactory(node_count=2, port=8300)
+    asked = {"definition": other.slug, "nodes": ["spark-2", "spark-1"]}
+    answer = api.post("/api/launches/", asked, content_type="application/json")
+    assert (answer.status_code, answer.json()["nodes"]) == (202, ["spark-2", "spark-1"])

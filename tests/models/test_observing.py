@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from models_app import observing, services
+from models_app import attempts, observing, services
 from models_app.models import Launch, LaunchMember, LaunchState
 from models_app.transitions import launch_move
 from tests.factories import DefinitionFactory, NodeFactory
@@ -71,7 +71,7 @@ def test_three_failures_in_ten_minutes_park(launch: Launch) -> None:
     launch_move(launch, S.READY)
     for _ in range(2):
         crash(launch)
-        assert services.attempt_again(launch, "again")
+        assert attempts.attempt_again(launch, "again")
     crash(launch, reason="exited with code 1: CUDA error")
     assert (launch.state, launch.live) == (S.PARKED, False)
     assert "CUDA error" in launch.failure_reason
@@ -83,7 +83,7 @@ def test_old_failures_do_not_park(launch: Launch) -> None:
     for _ in range(3):
         crash(launch)
         launch.attempts.update(ended_at=timezone.now() - timedelta(minutes=11))
-        services.attempt_again(launch, "again")
+        attempts.attempt_again(launch, "again")
     crash(launch)
     assert launch.state == S.REQUESTED
 
@@ -99,7 +99,7 @@ def test_a_late_fact_of_an_earlier_attempt_changes_nothing(launch: Launch) -> No
     first = member_of(launch)
     launch_move(launch, S.READY)
     crash(launch)
-    services.attempt_again(launch, "again")
+    attempts.attempt_again(launch, "again")
     observing.container_exited(launch.node_name, {"member": first.uid, "exit_code": 9})
     launch.refresh_from_db()
     assert launch.state == S.REQUESTED
