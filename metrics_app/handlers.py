@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from metrics_app.history.recorder import RECORDER
 from metrics_app.selectors import live_stream, snapshot_key
 from metrics_app.series import report_series
 from metrics_app.services import node_seen, node_status_set
@@ -22,6 +23,12 @@ _seen_at: dict[str, float] = {}
 def register() -> None:
     registry.report_listener(report_received)
     registry.status_listener(status_changed)
+    registry.report_listener(history_take)
+
+
+def history_take(node_name: str, report: dict[str, Any], meta: dict[str, Any]) -> None:
+    """Keep a report's figures (metrics_app/history)."""
+    RECORDER.take(node_name, report, meta["received_at"])
 
 
 def report_received(node_name: str, report: dict[str, Any], meta: dict[str, Any]) -> None:

@@ -17,6 +17,51 @@ class NodeStatus(models.TextChoices):
     OFFLINE = "offline", "Offline"
 
 
+class SampleChunk(models.Model):
+    """The figures of one node, tier and period, packed (metrics_app/history/packing.py)."""
+
+    node_name = models.CharField(max_length=40)
+    tier = models.PositiveSmallIntegerField()
+    start = models.BigIntegerField(help_text="Seconds since the epoch.")
+    end = models.BigIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["node_name", "tier", "start"], name="one_chunk_a_period")
+        ]
+        indexes = [models.Index(fields=["tier", "end"])]
+
+    def __str__(self) -> str:
+        return f"{self.node_name}, tier {self.tier}, from {self.start}"
+
+
+class NodeEventKind(models.TextChoices):
+    """What happens to a machine that charts should show."""
+
+    ONLINE = "online", "Online"
+    OFFLINE = "offline", "Offline"
+    BOOTED = "booted", "Booted"
+    DRIVER = "driver", "Driver changed"
+    AGENT = "agent", "Agent changed"
+
+
+class NodeEvent(models.Model):
+    """One moment that explains what figures did."""
+
+    node_name = models.CharField(max_length=40)
+    at = models.DateTimeField(default=timezone.now)
+    kind = models.CharField(max_length=12, choices=NodeEventKind.choices)
+    message = models.CharField(max_length=300)
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+        indexes = [models.Index(fields=["node_name", "at"])]
+
+    def __str__(self) -> str:
+        return f"{self.node_name}: {self.message}"
+
+
 class Node(models.Model):
     """One machine with an agent."""
 

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
+from metrics_app.node_events import changes_note, status_note
 from sparkweb import live
 from sparkweb.accounts.actor import Actor, audit
 from sparkweb.accounts.models import NodeKey
@@ -77,7 +78,12 @@ def node_uses(node: Node) -> list[str]:
 def node_status_set(*, name: str, status: str) -> None:
     """Store a node's status when it changed, and tell browsers. Times are control's clock."""
     now = timezone.now()
-    Node.objects.filter(name=name).exclude(status=status).update(status=status, status_changed_at=now)
+    before = Node.objects.filter(name=name).values_list("status", flat=True).first()
+    changed = (
+        Node.objects.filter(name=name).exclude(status=status).update(status=status, status_changed_at=now)
+    )
+    if changed and before is not None:
+        status_note(name, before, status)
     live.publish(
         f"status:{name}", {"type": "node_status", "node": name, "status": status, "since": now.timestamp()}
     )
@@ -86,6 +92,7 @@ def node_status_set(*, name: str, status: str) -> None:
 def node_seen(*, name: str, report: dict[str, Any]) -> None:
     """Note what a report says about the node itself; called at most each 10 s."""
     agent, gpu, host = (report.get(key) or {} for key in ("agent", "gpu", "host"))
+    changes_note(name, report)
     Node.objects.filter(name=name).update(
         last_seen_at=timezone.now(),
         agent_version=str(agent.get("version") or "")[:40],

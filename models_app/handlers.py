@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from metrics_app import node_events
 from metrics_app import services as nodes
+from metrics_app.history import figures
 from models_app import observing, webhooks
+from models_app.history import launch_events, model_figures
 from models_app.selectors import live_on_node
 from sparkweb.node_link import registry
 from sparkweb.outbox.services import channel_register
@@ -15,3 +18,5 @@ def register() -> None:
     registry.report_handler("launches")(observing.launches_reported)
     nodes.USES.append(live_on_node)
     channel_register(webhooks.CHANNEL, webhooks.deliver)
+    figures.SOURCES.append(model_figures)
+    node_events.SOURCES.append(launch_events)

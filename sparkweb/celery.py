@@ -21,6 +21,7 @@ app.conf.update(
     beat_schedule={
         "housekeeping": {"task": "models_app.tasks.housekeeping", "schedule": 3600.0},
         "outbox": {"task": "sparkweb.outbox.tasks.housekeeping", "schedule": 3600.0},
+        "history": {"task": "metrics_app.tasks.history_prune", "schedule": 300.0},
         "sessions": {"task": "sparkweb.accounts.tasks.sessions_clear", "schedule": 86400.0},
     },
 )

@@ -12,6 +12,7 @@ import structlog
 from celery import beat
 from django.db import DatabaseError, close_old_connections, connections
 
+from metrics_app.history.recorder import RECORDER
 from models_app.observing import OBSERVED
 from models_app.reconcile import RECONCILER
 from sparkweb import live
@@ -64,6 +65,7 @@ def main() -> None:
     intake.start()
     reconcile.start()
     outbox.start()
+    RECORDER.start()
     clock.start()
     log.info("control runs", queues=QUEUES)
     try:
@@ -72,4 +74,5 @@ def main() -> None:
         outbox.stop()
         reconcile.stop()
         intake.stop()
+        RECORDER.close()
         live.close()

@@ -10,6 +10,7 @@ from typing import Any
 import dj_database_url
 from csp.constants import NONCE, NONE, SELF
 
+from metrics_app.history.tiers import DAY, HOUR, tiers_make
 from sparkweb import config
 from sparkweb.admin_look import UNFOLD  # noqa: F401
 from sparkweb.env import (
@@ -383,6 +384,14 @@ STAGE_LIMIT_SECONDS = {
 }
 LAUNCH_EVENTS_KEEP_DAYS = env_int(
     "SPARKWEB_LAUNCH_KEEP_DAYS", 365, "Days that ended launches are kept.", low=1, high=3650
+)
+HISTORY_TIERS = tiers_make(
+    raw=HOUR * env_int("SPARKWEB_HISTORY_SECONDS_HOURS", 1, "Hours of history in seconds.", low=1, high=48),
+    ten=HOUR
+    * env_int("SPARKWEB_HISTORY_TEN_SECONDS_HOURS", 24, "Hours of history in 10 s.", low=1, high=336),
+    minute=DAY * env_int("SPARKWEB_HISTORY_MINUTES_DAYS", 30, "Days of history in minutes.", low=1, high=366),
+    quarter=DAY
+    * env_int("SPARKWEB_HISTORY_QUARTERS_DAYS", 730, "Days of history in 15 min.", low=7, high=3650),
 )
 
 # Logging and admin -------------------------------------------------------------
