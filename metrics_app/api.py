@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
+from metrics_app.api_history import HistoryActions
 from metrics_app.models import Node
 from metrics_app.selectors import local_node, node_history, node_snapshot
 from metrics_app.serializers import HistorySerializer, NodeMade, NodeSerializer, SnapshotSerializer
@@ -48,7 +49,7 @@ def snapshot_of(node: Node) -> dict[str, Any]:
     partial_update=extend_schema(summary="Change a node", responses={200: NodeSerializer, **refusals(404)}),
     destroy=extend_schema(summary="Remove a node and revoke its key", responses={204: None, **refusals(404)}),
 )
-class NodeViewSet(ModelViewSet[Node]):
+class NodeViewSet(HistoryActions, ModelViewSet[Node]):
     """The machines; admins add, change and remove them."""
 
     queryset = Node.objects.all()

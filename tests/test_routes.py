@@ -54,6 +54,7 @@ audit                   GET   /audit/                     admin
 dashboard               GET   /                           viewer
 nodes                   GET   /nodes/                     viewer
 node                    GET   /nodes/spark-1/             viewer
+node_history            GET   /nodes/spark-1/history/     viewer
 node_new                GET   /node-new/                  admin
 node_new                POST  /node-new/                  admin
 definitions             GET   /models/                    viewer
@@ -107,6 +108,10 @@ api_node-detail              PATCH   /api/nodes/spark-1                  admin
 api_node-detail              DELETE  /api/nodes/spark-1                  admin
 api_node-snapshot            GET     /api/nodes/spark-1/snapshot         viewer
 api_node-history             GET     /api/nodes/spark-1/history          viewer
+api_node-series              GET     /api/nodes/spark-1/series           viewer
+api_node-samples             GET     /api/nodes/spark-1/samples?series=load  viewer
+api_node-samples-csv         GET     /api/nodes/spark-1/samples.csv?series=load  viewer
+api_node-events              GET     /api/nodes/spark-1/events           viewer
 api_definition-list          GET     /api/definitions                    viewer
 api_definition-list          POST    /api/definitions                    admin
 api_definition-detail        GET     /api/definitions/qwen               viewer

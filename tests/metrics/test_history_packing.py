@@ -106,8 +106,15 @@ def test_only_the_largest_containers_are_kept_in_coarse_tiers() -> None:
 
 @pytest.mark.parametrize(
     ("ago", "span", "step"),
-    [(900, 900, 1), (2 * HOUR, 2 * HOUR, 10), (DAY - 60, DAY - 60, 60), (7 * DAY, 7 * DAY, 900)]
-    + [(2 * DAY, 2 * HOUR, 60), (400 * DAY, DAY, 900), (700 * DAY, 700 * DAY, 6 * HOUR)],
+    [
+        (900, 900, 1),
+        (2 * HOUR, 2 * HOUR, 10),
+        (DAY - 60, DAY - 60, 60),
+        (7 * DAY, 7 * DAY, 900),
+        (2 * DAY, 2 * HOUR, 60),
+        (400 * DAY, DAY, 900),
+        (700 * DAY, 700 * DAY, 6 * HOUR),
+    ],
 )
 def test_the_finest_tier_that_reaches_back_is_read(ago: int, span: int, step: int) -> None:
     now = 2_000_000_000.0

@@ -36,6 +36,7 @@ from sparkweb.accounts.models import Role
 from tests.e2e.browser import CHROMIUM, FLAGS, StaticHandler, own_redis, snapshot_store
 from tests.factories import UserFactory
 from tests.support import frames
+from tests.support.history_data import history_seed
 from tests.support.page_data import seed
 
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
@@ -138,6 +139,9 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "account": ("/", "gb10", open_account),
         "nodes": ("/nodes/", "gb10", None),
         "node": ("/nodes/spark-1/", "gb10", None),
+        "history": ("/nodes/spark-1/history/?range=21600", "gb10", None),
+        "history-day": ("/nodes/spark-1/history/?range=86400&compare=86400&tab=gpu", "gb10", None),
+        "history-model": ("/nodes/spark-1/history/?range=3600&tab=model", "gb10", None),
         "node-new": ("/node-new/", "gb10", None),
         "models": ("/models/", "gb10", None),
         "model": (slug, "gb10", None),
@@ -217,6 +221,7 @@ def main() -> None:
             if not only or name in only:
                 take(browser, base, None if name == "login" else cookie, folder, name, url, "", None)
         seed(timezone.now(), admin)
+        history_seed("spark-1", now=time.time(), seconds=3 * 86400)
         snapshot_store(redis, "spark-1", frames.report(now=time.time()), time.time())
         for name, (url, kind, act) in pages().items():
             if not only or name in only:
