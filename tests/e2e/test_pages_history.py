@@ -1,4 +1,4 @@
-"""The history page in Chromium: charts of what was kept, another span by dragging, a link that shows the same."""
+"""The history page in Chromium: charts of what was kept, other spans, a link that shows the same."""
 
 from __future__ import annotations
 
