@@ -109,8 +109,8 @@ api_node-detail              DELETE  /api/nodes/spark-1                  admin
 api_node-snapshot            GET     /api/nodes/spark-1/snapshot         viewer
 api_node-history             GET     /api/nodes/spark-1/history          viewer
 api_node-series              GET     /api/nodes/spark-1/series           viewer
-api_node-samples             GET     /api/nodes/spark-1/samples?series=load  viewer
-api_node-samples-csv         GET     /api/nodes/spark-1/samples.csv?series=load  viewer
+api_node-samples             GET     /api/nodes/spark-1/samples          viewer
+api_node-samples-csv         GET     /api/nodes/spark-1/samples.csv      viewer
 api_node-events              GET     /api/nodes/spark-1/events           viewer
 api_definition-list          GET     /api/definitions                    viewer
 api_definition-list          POST    /api/definitions                    admin
