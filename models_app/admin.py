@@ -20,6 +20,7 @@ from models_app.models import (
     LaunchEvent,
     LaunchMember,
     ModelDefinition,
+    NodeWeights,
     StageTiming,
 )
 from models_app.services import definition_delete, definition_save, launch_create, launch_restart, launch_stop
@@ -94,7 +95,8 @@ class ModelDefinitionAdmin(ServiceAdmin):
             try:
                 launch, made = launch_create(definition=definition, node=node, actor=admin_actor(request))
             except LaunchRefused as refused:
-                messages.error(request, f"{definition}: {refused.message}")
+                hint = (refused.data or {}).get("hint", "")
+                messages.error(request, f"{definition}: {refused.message}. {hint}".strip(". ") + ".")
             else:
                 messages.success(request, f"{launch} is {'requested' if made else 'live already'}.")
 
@@ -203,6 +205,14 @@ class LaunchEventAdmin(ReadOnlyAdmin):
     search_fields = ["launch__uid", "launch__definition_slug", "message", "actor_label"]
     date_hierarchy = "at"
     list_select_related = ["launch"]
+
+
+@admin.register(NodeWeights)
+class NodeWeightsAdmin(ReadOnlyAdmin):
+    list_display = ["model_id", "engine", "node", "status", "weights_bytes", "seen_at"]
+    list_filter = ["status", "engine", "node"]
+    search_fields = ["model_id", "file"]
+    list_select_related = ["node"]
 
 
 @admin.register(CatalogueDefaults)

@@ -22,6 +22,8 @@ from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 from metrics_app.api import node_of
 from models_app.engine_live import engine_of_launch, engine_unread
 from models_app.filters import DefinitionFilter, LaunchFilter
+from models_app.making_room import launch_after_stopping
+from models_app.memory import check_of, fit_json, memory_fit
 from models_app.models import Launch, LaunchMember, ModelDefinition
 from models_app.run_lines import docker_run_line_for
 from models_app.selectors import LOG_LINES_MOST, log_tail
@@ -36,17 +38,15 @@ from models_app.serializers import (
     LaunchWrite,
     LogSerializer,
     MemberSerializer,
-    MemoryCheckSerializer,
+    MemoryAnswerSerializer,
 )
 from models_app.services import (
     catalogue_export,
     catalogue_import,
     definition_delete,
     definition_save,
-    launch_create,
     launch_restart,
     launch_stop,
-    memory_check,
 )
 from sparkweb.accounts.models import Role
 from sparkweb.api import api_actor, refusals
@@ -103,11 +103,15 @@ class DefinitionViewSet(ModelViewSet[ModelDefinition]):
         definition_delete(definition=instance, actor=api_actor(self.request))
 
     @extend_schema(
-        summary="Will it fit", parameters=[NODE], responses={200: MemoryCheckSerializer, **refusals(404)}
+        summary="Will it fit",
+        description="The sum of what a start would take and what the node has left, and what to stop.",
+        parameters=[NODE],
+        responses={200: MemoryAnswerSerializer, **refusals(404)},
     )
     @action(detail=True, url_path="memory-check")
     def memory_check(self, request: Request, slug: str) -> Response:
-        return Response(asdict(memory_check(self.get_object(), node_of(request))))
+        found = memory_fit(self.get_object(), node_of(request))
+        return Response(MemoryAnswerSerializer({**asdict(check_of(found)), **fit_json(found)}).data)
 
     @extend_schema(
         summary="The docker run line",
@@ -150,12 +154,13 @@ class LaunchViewSet(ReadOnlyModelViewSet[Launch]):
         wanted.is_valid(raise_exception=True)
         data = wanted.validated_data
         named = data.get("nodes") or []
-        launch, made = launch_create(
+        launch, made = launch_after_stopping(
             definition=data["definition"],
             node=named[0] if named else data.get("node") or node_of(request),
             followers=named[1:],
             actor=api_actor(request),
             force_reason=data["force_reason"],
+            stop=data.get("stop") or (),
         )
         return Response(LaunchSerializer(launch).data, status=202 if made else 200)
 

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from metrics_app.api import node_of
 from models_app.api import LINES, NODE, lines_of
+from models_app.memory import memory_check
 from models_app.models import Launch, ModelDefinition
 from models_app.selectors import (
     compat_status,
@@ -32,7 +33,7 @@ from models_app.serializers import (
     CompatStopSerializer,
     MemoryCheckSerializer,
 )
-from models_app.services import launch_create, launch_live, launch_stop, memory_check
+from models_app.services import launch_create, launch_live, launch_stop
 from sparkweb.accounts.models import Role
 from sparkweb.api import NotFound, api_actor, refusals
 from sparkweb.env import FALSE, TRUE

@@ -8,6 +8,7 @@ from metrics_app.history import figures
 from models_app import observing, webhooks
 from models_app.history import launch_events, model_figures
 from models_app.selectors import live_on_node
+from models_app.weights import weights_seen
 from sparkweb.node_link import registry
 from sparkweb.outbox.services import channel_register
 
@@ -15,6 +16,7 @@ from sparkweb.outbox.services import channel_register
 def register() -> None:
     for verb, handler in observing.FACTS.items():
         registry.fact_handler(verb)(handler)
+    registry.fact_handler("weights_seen")(weights_seen)
     registry.report_handler("launches")(observing.launches_reported)
     nodes.USES.append(live_on_node)
     channel_register(webhooks.CHANNEL, webhooks.deliver)

@@ -167,6 +167,13 @@ class Launch(models.Model):
     failure_reason = models.TextField(blank=True)
     retry_at = models.DateTimeField(null=True, blank=True, help_text="When the next attempt begins.")
     restart_wanted = models.BooleanField(default=False, help_text="Begin a new attempt once this one ended.")
+    waits_for = models.CharField(
+        max_length=300, blank=True, help_text="What has to happen before its first attempt begins."
+    )
+    memory_needed_bytes = models.BigIntegerField(
+        null=True, blank=True, help_text="What a start was expected to take; of each GPU if it has several."
+    )
+    memory_sum = models.JSONField(null=True, blank=True, help_text="How that was counted.")
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
     state_changed_at = models.DateTimeField(default=timezone.now)
     ready_at = models.DateTimeField(null=True, blank=True)
@@ -316,4 +323,5 @@ class LaunchEvent(models.Model):
 
 
 # Each of these files needs what stands above.
+from models_app.models_memory import NodeWeights  # noqa: E402, F401
 from models_app.models_webhooks import Webhook  # noqa: E402, F401

@@ -19,6 +19,7 @@ from metrics_app.models import Node, NodeStatus
 from models_app import attempts
 from models_app.exceptions import LaunchRefused
 from models_app.groups import GroupStep, Step, group_step
+from models_app.making_room import room_awaited
 from models_app.members import launch_nodes, member_label, member_node_name, newest_members
 from models_app.models import Desired, Launch, LaunchMember, LaunchState
 from models_app.observing import OBSERVED, Observations, group_fail, launch_concluded, launch_died
@@ -132,6 +133,8 @@ class Reconciler:
         nodes = launch_nodes(launch)
         if not nodes:
             _node_deleted(launch)
+            return
+        if room_awaited(launch, members):
             return
         now = timezone.now()
         entries = [self.observed.member(member_node_name(member), member.uid) for member in members]

@@ -129,6 +129,7 @@ class LaunchSerializer(serializers.ModelSerializer[Launch]):
         model = Launch
         fields = ["uid", "definition", "engine", "node", "nodes", "desired", "state", "status", "live",
                   "generation", "requested_by", "forced_reason", "failure_code", "failure_reason", "retry_at",
+                  "waits_for", "memory_needed_bytes",
                   "created_at", "state_changed_at", "ready_at", "ended_at", "attempts"]  # fmt: skip
         read_only_fields = fields
 
@@ -159,7 +160,10 @@ class LaunchDetailSerializer(LaunchSerializer):
 
 
 class LaunchWrite(serializers.Serializer[Any]):
-    """What to start where. `force_reason` starts it although memory is short, and is kept."""
+    """What to start where. `force_reason` starts it although memory is short, and is kept.
+
+    With `stop` those launches are stopped first, and it starts once their memory is back.
+    """
 
     definition = serializers.SlugRelatedField(slug_field="slug", queryset=ModelDefinition.objects.all())
     node = serializers.SlugRelatedField(
@@ -170,6 +174,12 @@ class LaunchWrite(serializers.Serializer[Any]):
         help_text="Instead of `node`, for a model that lies on several: the first serves it.",
     )  # fmt: skip
     force_reason = serializers.CharField(max_length=300, required=False, default="", allow_blank=True)
+    stop = serializers.ListField(
+        child=serializers.RegexField(r"^[0-9a-f]{16}$"),
+        required=False,
+        max_length=20,
+        help_text="Launches (uid) of the same node to stop first.",
+    )
 
 
 class EventSerializer(serializers.ModelSerializer[LaunchEvent]):
@@ -208,6 +218,42 @@ class MemoryCheckSerializer(serializers.Serializer[Any]):
     remaining_gb = serializers.FloatField(allow_null=True)
     warning = serializers.CharField(allow_null=True)
     error = serializers.CharField(allow_null=True)
+
+
+class MemoryLineSerializer(serializers.Serializer[Any]):
+    """One line of the sum; `within` lies inside the line above and is not added."""
+
+    label = serializers.CharField()  # type: ignore[assignment]
+    bytes = serializers.IntegerField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    within = serializers.BooleanField()
+
+
+class MemoryStopSerializer(serializers.Serializer[Any]):
+    """A launch that could be stopped to make room, and what that gives back."""
+
+    launch = serializers.CharField()
+    name = serializers.CharField()
+    bytes = serializers.IntegerField()
+    priority = serializers.IntegerField()
+    pinned = serializers.BooleanField()
+
+
+class MemoryAnswerSerializer(MemoryCheckSerializer):
+    """The whole sum: what a start takes (`demand`) and what the node has (`room`), line by line."""
+
+    verdict = serializers.ChoiceField(choices=["yes", "tight", "no", "unknown"])
+    basis = serializers.ChoiceField(choices=["weights", "share", "estimate", "peak", "unknown"])
+    required_bytes = serializers.IntegerField(allow_null=True)
+    available_bytes = serializers.IntegerField(allow_null=True)
+    remaining_bytes = serializers.IntegerField(allow_null=True)
+    reclaimable_bytes = serializers.IntegerField(allow_null=True)
+    short_bytes = serializers.IntegerField()
+    cards = serializers.IntegerField(help_text="GPUs that each need all of it; 0: one measure")
+    demand = MemoryLineSerializer(many=True)
+    room = MemoryLineSerializer(many=True)
+    advice = serializers.ListField(child=serializers.CharField())
+    stop = MemoryStopSerializer(many=True)
 
 
 class DockerRunSerializer(serializers.Serializer[Any]):

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from metrics_app.models import Node, NodeStatus
-from metrics_app.selectors import node_snapshot
-from models_app import fit
+from metrics_app.models import Node
 from models_app.attempts import attempt_again, attempt_begin, members_stop, port_refusal
 from models_app.catalogue import Catalogue, CatalogueEntry, CatalogueError, catalogue_dump, catalogue_parse
 from models_app.exceptions import CatalogueInvalid, LaunchRefused
+from models_app.fit import Fit
 from models_app.members import launches_of_node
+from models_app.memory import memory_fit, memory_note, short_refusal
 from models_app.models import (
     CatalogueDefaults,
     Desired,
@@ -24,24 +23,10 @@ from models_app.models import (
     ModelDefinition,
 )
 from models_app.placement import nodes_chosen
-from models_app.planning import EXAMPLE, group_ids, spec_plan
+from models_app.start_checks import start_check
 from models_app.transitions import event_add, launch_move
+from models_app.weights import weights_ask_everywhere
 from sparkweb.accounts.actor import Actor, audit
-
-
-def memory_check(definition: ModelDefinition, node: Node) -> fit.MemoryCheck:
-    """Say whether a definition's estimate fits into what its node reports right now.
-
-    A model that lies on several nodes takes an even share of each.
-    """
-    snapshot = node_snapshot(node.name) if node.status == NodeStatus.ONLINE else None
-    estimate = definition.estimated_memory_gb
-    return fit.memory_check(
-        node=node.name,
-        required_gb=float(estimate) / definition.node_count if estimate is not None else None,
-        report=snapshot["report"] if snapshot else None,
-        reserve_gb=settings.MEMORY_RESERVE_GB,
-    )
 
 
 def launch_create(
@@ -67,39 +52,18 @@ def launch_create(
     for one in nodes:
         if live := launch_live(definition, one):
             return live, False
-    if not definition.enabled:
-        raise LaunchRefused(f"{definition.name} is disabled; enable it first", "definition_disabled")
-    for one, ids in zip(nodes, group_ids(EXAMPLE, nodes), strict=True):
-        spec_plan(definition, one, ids)
-        _node_check(definition, one, force_reason)
+    start_check(definition, nodes)
+    found = [memory_fit(definition, one) for one in nodes]
+    short = [one for one in found if not one.can_start]
+    if short and not force_reason:
+        raise short_refusal(definition, short[0])
     try:
-        return _launch_write(definition, nodes, actor, force_reason), True
+        return _launch_write(definition, nodes, actor, force_reason, found[0]), True
     except IntegrityError:
         for one in nodes:
             if live := launch_live(definition, one):
                 return live, False
         raise port_refusal(definition, nodes) from None
-
-
-def _node_check(definition: ModelDefinition, node: Node, force_reason: str) -> None:
-    """Refuse a node that is silent, or has too little memory (not with a reason to force it)."""
-    if node.status in (NodeStatus.OFFLINE, NodeStatus.NEVER):
-        raise LaunchRefused(
-            f"{node} is {node.get_status_display().lower()}: nothing is heard from it; "
-            "start its agent, or Redis if that is down, then try again",
-            "node_offline",
-        )
-    check = memory_check(definition, node)
-    if not check.can_start and not force_reason:
-        raise LaunchRefused(
-            f"{definition.name} {check.error}",
-            "memory_short",
-            {
-                "available_gb": check.available_gb,
-                "required_gb": check.required_gb,
-                "hint": "Stop another model first, or start it with force and a reason.",
-            },
-        )
 
 
 def launch_live(definition: ModelDefinition, node: Node) -> Launch | None:
@@ -109,9 +73,22 @@ def launch_live(definition: ModelDefinition, node: Node) -> Launch | None:
 
 @transaction.atomic
 def _launch_write(
-    definition: ModelDefinition, nodes: Sequence[Node], actor: Actor, force_reason: str
+    definition: ModelDefinition, nodes: Sequence[Node], actor: Actor, force_reason: str, found: Fit
 ) -> Launch:
-    node = nodes[0]
+    launch = launch_row_make(definition, nodes[0], actor, found, force_reason)
+    attempt_begin(launch, nodes)
+    return launch
+
+
+def launch_row_make(
+    definition: ModelDefinition,
+    node: Node,
+    actor: Actor,
+    found: Fit,
+    force_reason: str = "",
+    waits_for: str = "",
+) -> Launch:
+    """Write the wish alone, with audit and timeline; its first attempt is begun by the caller."""
     launch = Launch.objects.create(
         definition=definition,
         definition_slug=definition.slug,
@@ -120,11 +97,14 @@ def _launch_write(
         node_name=node.name,
         requested_by=actor.user,
         forced_reason=force_reason[:300],
+        waits_for=waits_for[:300],
     )
+    memory_note(launch, found)
     audit(actor, "launch_start", launch, launch=launch.uid, force_reason=force_reason)
     forced = f", forced: {force_reason}" if force_reason else ""
     event_add(launch, "requested", f"Start requested by {actor.label}{forced}", "", launch.state, actor.label)
-    attempt_begin(launch, nodes)
+    if found.verdict == "tight":
+        event_add(launch, "memory", found.sentence.capitalize())
     return launch
 
 
@@ -304,6 +284,7 @@ def definition_save(*, definition: ModelDefinition, actor: Actor) -> ModelDefini
     definition.full_clean()
     definition.save()
     audit(actor, "definition_create" if created else "definition_edit", definition.slug)
+    transaction.on_commit(lambda: weights_ask_everywhere(definition))
     return definition
 
 

@@ -8,6 +8,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from models_app import weights
 from models_app.models import Launch
 
 
@@ -17,3 +18,9 @@ def housekeeping() -> int:
     before = timezone.now() - timedelta(days=settings.LAUNCH_EVENTS_KEEP_DAYS)
     old = Launch.objects.filter(live=False, ended_at__lt=before).values_list("pk", flat=True)[:500]
     return Launch.objects.filter(pk__in=list(old)).delete()[0]
+
+
+@shared_task
+def weights_refresh() -> int:
+    """Ask online nodes what lies in their caches of the defined models; about how many."""
+    return weights.weights_refresh()

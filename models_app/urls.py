@@ -17,6 +17,7 @@ urlpatterns = [
     ),
     path("models/<str:slug>/delete/", views_definitions.definition_delete_view, name="definition_delete"),
     path("models/<str:slug>/card/", views.definition_card, name="definition_card"),
+    path("models/<str:slug>/memory/", views.definition_memory, name="definition_memory"),
     path("models/<str:slug>/start/", views.definition_start, name="definition_start"),
     path("launches/", views.launches, name="launches"),
     path("launches/<str:uid>/", views.launch, name="launch"),

@@ -16,6 +16,8 @@ from metrics_app.models import Node
 from models_app.engine_live import engine_figures, engine_of_launch
 from models_app.exceptions import LaunchRefused
 from models_app.forms import LaunchFilterForm
+from models_app.making_room import launch_after_stopping
+from models_app.memory import memory_fit
 from models_app.models import Launch, LaunchState, ModelDefinition
 from models_app.run_lines import launch_lines, notes_once, ranks_text
 from models_app.selectors import (
@@ -25,7 +27,7 @@ from models_app.selectors import (
     log_tail,
     newest_member,
 )
-from models_app.services import launch_create, launch_restart, launch_stop
+from models_app.services import launch_live, launch_restart, launch_stop
 from models_app.start_stages import STARTING_STATES, start_times
 from sparkweb.accounts.models import Role
 from sparkweb.accounts.pages import role_required
@@ -49,16 +51,18 @@ def definition_start(request: HttpRequest, slug: str) -> HttpResponse:
     node = get_object_or_404(Node, name=request.POST.get("node", ""))
     reason = request.POST.get("force_reason", "").replace("\x00", "").strip()
     try:
-        launch, created = launch_create(
-            definition=definition, node=node, actor=actor_of(request), force_reason=reason
+        launch, created = launch_after_stopping(
+            definition=definition,
+            node=node,
+            actor=actor_of(request),
+            force_reason=reason,
+            stop=[uid[:16].replace("\x00", "") for uid in request.POST.getlist("stop")],
         )
     except LaunchRefused as refused:
         return _refusal(request, refused, definition, node)
     if request.POST.get("go") == "launch":
         return HttpResponseClientRedirect(launch.get_absolute_url())
-    said = (
-        f"{definition.name} is starting on {node}" if created else f"{definition.name} runs on {node} already"
-    )
+    said = _started_words(launch, created, definition.name, str(node))
     return trigger_client_event(_done(launch, said), "dialog-close")
 
 
@@ -85,6 +89,12 @@ def launch_restart_view(request: HttpRequest, uid: str) -> HttpResponse:
     return _done(launch, f"{launch.definition_slug} is restarting")
 
 
+def _started_words(launch: Launch, created: bool, name: str, node: str) -> str:
+    if not created:
+        return f"{name} runs on {node} already"
+    return f"{name} starts once there is room" if launch.waits_for else f"{name} is starting on {node}"
+
+
 def _done(launch: Launch, sentence: str) -> HttpResponse:
     """Answer with a toast, and have everything that shows this launch fetched again."""
     response = HttpResponse(status=204)
@@ -106,11 +116,27 @@ def _refusal(
     node: Node | None = None,
 ) -> HttpResponse:
     """Answer 409: the sentence beside the button; for short memory a dialog that offers to start anyway."""
-    context = {"refused": refused, "definition": definition, "node": node}
-    if refused.code != "memory_short":
+    context: dict[str, Any] = {"refused": refused, "definition": definition, "node": node}
+    if refused.code != "memory_short" or definition is None or node is None:
         return render(request, "models_app/_refusal.html", context, status=409)
+    context["fit"] = refused.data["sum"]
     response = render(request, "models_app/_memory_dialog.html", context, status=409)
     return reswap(retarget(response, "#dialog-body"), "innerHTML")
+
+
+@never_cache
+@require_safe
+def definition_memory(request: HttpRequest, slug: str) -> HttpResponse:
+    """Whether a definition fits on `?node=` now, as the content of a dialog: the sum, line by line."""
+    definition = get_object_or_404(ModelDefinition, slug=slug)
+    node = get_object_or_404(Node, name=request.GET.get("node", ""))
+    context = {
+        "definition": definition,
+        "node": node,
+        "fit": memory_fit(definition, node),
+        "live": launch_live(definition, node),
+    }
+    return render(request, "models_app/_memory_dialog.html", context)
 
 
 # Pieces that are fetched again when a launch changes ------------------------------

@@ -18,6 +18,8 @@ from celery import Celery, shared_task
 
 from metrics_app.agent import ReportLoop, report_section
 from models_app.agent import NodeModels
+from models_app.agent_weights import WeightsDesk
+from models_app.node.weights_look import Weights
 from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.fabric import FabricReader
@@ -70,6 +72,7 @@ class Agent:
             config.SECRETS_DIR,
         )
         self.fabric = FabricReader()
+        self.weights = WeightsDesk(Weights(config.HF_CACHE, config.OLLAMA_MODELS), self.journal)
         self.loop = ReportLoop(self.reports.send)
 
     def start(self) -> None:
@@ -79,6 +82,7 @@ class Agent:
         self.sender.start()
         self.reports.start()
         self.models.start()
+        self.weights.start()
         self.loop.start()
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ app.conf.update(
         "housekeeping": {"task": "models_app.tasks.housekeeping", "schedule": 3600.0},
         "outbox": {"task": "sparkweb.outbox.tasks.housekeeping", "schedule": 3600.0},
         "history": {"task": "metrics_app.tasks.history_prune", "schedule": 300.0},
+        "weights": {"task": "models_app.tasks.weights_refresh", "schedule": 60.0},
         "sessions": {"task": "sparkweb.accounts.tasks.sessions_clear", "schedule": 86400.0},
     },
 )

@@ -60,6 +60,7 @@ node_new                POST  /node-new/                  admin
 definitions             GET   /models/                    viewer
 definition              GET   /models/qwen/               viewer
 definition_card         GET   /models/qwen/card/          viewer
+definition_memory       GET   /models/qwen/memory/?node=spark-1  viewer
 definition_start        POST  /models/qwen/start/         operator
 definition_new          GET   /models/new/                admin
 definition_new          POST  /models/new/                admin
@@ -162,6 +163,7 @@ ADMIN_TABLES = {
     "metrics_app.node",
     "models_app.cataloguedefaults", "models_app.launch", "models_app.launchattempt", "models_app.launchevent",
     "models_app.launchmember", "models_app.modeldefinition", "models_app.stagetiming", "models_app.webhook",
+    "models_app.nodeweights",
     "node_link.journalcursor", "node_link.rejectedfact",
     "outbox.notice",
 }  # fmt: skip

@@ -49,6 +49,6 @@ def memory(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
                 "gpus": [],
             }
         }
-        monkeypatch.setattr("models_app.services.node_snapshot", lambda name: snapshot)
+        monkeypatch.setattr("models_app.memory.node_snapshot", lambda name: snapshot)
 
     return report
