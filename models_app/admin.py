@@ -55,7 +55,7 @@ class ModelDefinitionAdmin(ServiceAdmin):
         "pinned",
         "updated_at",
     ]
-    list_filter = ["engine", "enabled", "publish", "pinned"]
+    list_filter = ["engine", "enabled", "publish", "pinned", "start_on_boot"]
     search_fields = ["slug", "name", "model_id", "description"]
     date_hierarchy = "created_at"
     readonly_fields = ["created_at", "updated_at"]
@@ -78,6 +78,7 @@ class ModelDefinitionAdmin(ServiceAdmin):
             },
         ),
         ("When memory runs out", {"fields": ["priority", "pinned"]}),
+        ("Through the day", {"fields": ["idle_minutes", "start_on_boot"]}),
         ("Kept from models.yaml", {"fields": ["container_name", "script_dir", "extra"], "classes": ["tab"]}),
         ("Dates", {"fields": ["created_at", "updated_at"], "classes": ["tab"]}),
     ]

@@ -47,6 +47,8 @@ class CatalogueEntry:
     enabled: bool = True
     priority: int = 0
     pinned: bool = False
+    idle_minutes: int | None = None
+    start_on_boot: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
     position: int = 0
     key_order: list[str] = field(default_factory=list)
@@ -151,6 +153,8 @@ def _entry(slug: str, raw: dict[str, Any], position: int) -> CatalogueEntry:
         enabled=as_boolean(present.get("enabled", True)) is not False,
         priority=present.get("priority", 0),
         pinned=as_boolean(present.get("pinned", False)) is True,
+        idle_minutes=present.get("idle_minutes"),
+        start_on_boot=as_boolean(present.get("start_on_boot", False)) is True,
         extra=_unknown(raw, frozenset(ENTRY_DEFAULTS)),
         position=position,
         key_order=key_paths(raw),

@@ -29,6 +29,8 @@ ENTRY_DEFAULTS: dict[str, Any] = {
     "enabled": True,
     "priority": 0,
     "pinned": False,
+    "idle_minutes": None,
+    "start_on_boot": False,
     "settings": {},
 }
 REQUIRED = ("engine", "port", "model_id")
@@ -38,6 +40,7 @@ CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}")
 IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@+-]{0,299}")
 MEMORY_LIMIT_GB = 99_999
 PRIORITY_MOST = 1000
+IDLE_MINUTES_MOST = 10_080
 
 Rule = Callable[[Any], str | None]
 
@@ -175,6 +178,11 @@ def _node_count(value: Any) -> str | None:
     return None if fits else f"a whole number from 1 to {NODES_MOST}"
 
 
+def _idle_minutes(value: Any) -> str | None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= IDLE_MINUTES_MOST
+    return None if fits else f"minutes, a whole number from 1 to {IDLE_MINUTES_MOST}"
+
+
 def _boolean(value: Any) -> str | None:
     return "true or false" if as_boolean(value) is None else None
 
@@ -199,4 +207,6 @@ RULES: dict[str, Rule] = {
     "enabled": _boolean,
     "priority": _priority,
     "pinned": _boolean,
+    "idle_minutes": _idle_minutes,
+    "start_on_boot": _boolean,
 }

@@ -65,8 +65,10 @@ class DefinitionForm(forms.ModelForm):
             "script_dir",
             "description",
             "priority",
+            "idle_minutes",
             "enabled",
             "pinned",
+            "start_on_boot",
         ]
         labels = {
             "slug": "Served as",
@@ -75,11 +77,14 @@ class DefinitionForm(forms.ModelForm):
             "publish": "Reachable from",
             "node_count": "Nodes",
             "pinned": "Pinned",
+            "idle_minutes": "Unload when idle (minutes)",
+            "start_on_boot": "Start on boot",
         }
         help_texts = {
             "estimated_memory_gb": "A start is refused while the node has less; no check if empty.",
             "priority": "When memory runs out, lower ones go first; 0 if empty.",
             "node_count": "1 if empty. vLLM can lay a model over several nodes.",
+            "idle_minutes": "Without a request so long; never if empty, or if the engine counts none.",
             "publish": "The LAN without a key means everyone in it.",
             "container_name": "Only kept for the old file; SparkWeb names its containers itself.",
             "script_dir": "For the engine script.",
@@ -100,6 +105,8 @@ class DefinitionForm(forms.ModelForm):
             "priority": forms.NumberInput({**CONTROL, "placeholder": "0"}),
             "enabled": forms.CheckboxInput(CHECKBOX),
             "pinned": forms.CheckboxInput(CHECKBOX),
+            "idle_minutes": forms.NumberInput({**CONTROL, "placeholder": "never"}),
+            "start_on_boot": forms.CheckboxInput(CHECKBOX),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from metrics_app.models import Node
-from models_app.catalogue_check import PRIORITY_MOST
+from models_app.catalogue_check import IDLE_MINUTES_MOST, PRIORITY_MOST
 from models_app.engines.registry import NODES_MOST, SPANNING_ENGINES, calls_tools, context_length
 
 
@@ -89,7 +89,19 @@ class ModelDefinition(models.Model):
         validators=[MinValueValidator(-PRIORITY_MOST), MaxValueValidator(PRIORITY_MOST)],
         help_text="When memory runs out, lower ones go first.",
     )
-    pinned = models.BooleanField(default=False, help_text="Goes last, after every one that is not pinned.")
+    pinned = models.BooleanField(
+        default=False,
+        help_text="Goes last, after every one that is not pinned; idle unload and schedules leave it alone.",
+    )
+    idle_minutes = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(IDLE_MINUTES_MOST)],
+        help_text="Unloaded after so many minutes without a request; never if empty.",
+    )
+    start_on_boot = models.BooleanField(
+        default=False, help_text="Started when the node that it last ran on has booted."
+    )
     extra = models.JSONField(default=dict, blank=True, help_text="Unknown keys, kept for export.")
     key_order = models.JSONField(default=list, blank=True, editable=False)
     position = models.PositiveIntegerField(default=0)
@@ -166,6 +178,9 @@ class Launch(models.Model):
     failure_code = models.CharField(max_length=40, blank=True)
     failure_reason = models.TextField(blank=True)
     retry_at = models.DateTimeField(null=True, blank=True, help_text="When the next attempt begins.")
+    schedule = models.ForeignKey(
+        "models_app.Schedule", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     restart_wanted = models.BooleanField(default=False, help_text="Begin a new attempt once this one ended.")
     waits_for = models.CharField(
         max_length=300, blank=True, help_text="What has to happen before its first attempt begins."
@@ -324,4 +339,5 @@ class LaunchEvent(models.Model):
 
 # Each of these files needs what stands above.
 from models_app.models_memory import NodeWeights  # noqa: E402, F401
+from models_app.models_schedules import NodeBoot, Schedule, Turn  # noqa: E402, F401
 from models_app.models_webhooks import Webhook  # noqa: E402, F401

@@ -35,8 +35,8 @@ class DefinitionSerializer(serializers.ModelSerializer[ModelDefinition]):
         model = ModelDefinition
         fields = ["slug", "name", "description", "engine", "model_id", "image", "port", "container_name",
                   "script_dir", "settings", "estimated_memory_gb", "publish", "node_count", "enabled",
-                  "priority", "pinned", "extra", "position", "supports_tools", "max_context_length",
-                  "created_at", "updated_at"]  # fmt: skip
+                  "priority", "pinned", "idle_minutes", "start_on_boot", "extra", "position",
+                  "supports_tools", "max_context_length", "created_at", "updated_at"]  # fmt: skip
         read_only_fields = ["created_at", "updated_at"]
         extra_kwargs = {
             "estimated_memory_gb": {"coerce_to_string": False, "min_value": 0},

@@ -1,18 +1,20 @@
 """The control process.
 
 The main thread is a Celery worker (threads) with an embedded beat; the
-intake, reconcile, the outbox and beat each have a thread of their own.
+intake, reconcile, the day (schedules, idle unload), the outbox and beat each have a thread of their own.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import structlog
 from celery import beat
 from django.db import DatabaseError, close_old_connections, connections
 
 from metrics_app.history.recorder import RECORDER
+from models_app.day import EVERY_SECONDS, day_round
 from models_app.observing import OBSERVED
 from models_app.reconcile import RECONCILER
 from sparkweb import live
@@ -30,40 +32,45 @@ THREADS = 4
 RECONCILE_EVERY_SECONDS = 1.0
 
 
-class ReconcileLoop(threading.Thread):
-    """Reconciles each second, and at once when a node reports something new."""
+class Loop(threading.Thread):
+    """Does `work` every `every_seconds`, and at once when `wake` is set."""
 
-    def __init__(self) -> None:
-        super().__init__(name="reconcile", daemon=True)
+    def __init__(
+        self, name: str, work: Callable[[], object], every_seconds: float, wake: threading.Event | None = None
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self._work, self._every, self._wake = work, every_seconds, wake or threading.Event()
         self._stopped = threading.Event()
 
     def run(self) -> None:
         while not self._stopped.is_set():
-            OBSERVED.changed.wait(RECONCILE_EVERY_SECONDS)
-            OBSERVED.changed.clear()
+            self._wake.wait(self._every)
+            self._wake.clear()
             try:
-                RECONCILER.launch_reconcile()
+                self._work()
             except DatabaseError as error:
-                log.warning("database does not answer; reconcile waits", error=str(error))
+                log.warning("database does not answer; it waits", loop=self.name, error=str(error))
                 close_old_connections()
             except Exception:
-                log.exception("reconcile failed")
+                log.exception("loop failed", loop=self.name)
         connections.close_all()
 
     def stop(self) -> None:
         self._stopped.set()
-        OBSERVED.changed.set()
+        self._wake.set()
 
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
     logs_setup("control")
     intake = Intake(shared_streams())
-    reconcile = ReconcileLoop()
+    reconcile = Loop("reconcile", RECONCILER.launch_reconcile, RECONCILE_EVERY_SECONDS, OBSERVED.changed)
+    day = Loop("day", day_round, EVERY_SECONDS)
     outbox = OutboxLoop()
     clock = threading.Thread(target=beat.Service(app).start, name="beat", daemon=True)
     intake.start()
     reconcile.start()
+    day.start()
     outbox.start()
     RECORDER.start()
     clock.start()
@@ -72,6 +79,7 @@ def main() -> None:
         worker_run(app, name="control", threads=THREADS, queues=QUEUES)
     finally:
         outbox.stop()
+        day.stop()
         reconcile.stop()
         intake.stop()
         RECORDER.close()
