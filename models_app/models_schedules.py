@@ -17,8 +17,8 @@ NO_NUL = RegexValidator("\x00", "must not contain the character NUL", inverse_ma
 
 
 class Mode(models.TextChoices):
-    EXCLUSIVE = "exclusive", "Only these: what else runs there is stopped"
-    ADDITIVE = "additive", "These too: what else runs there stays"
+    EXCLUSIVE = "exclusive", "Only these; the rest stops"
+    ADDITIVE = "additive", "These too; the rest stays"
 
 
 class Schedule(models.Model):

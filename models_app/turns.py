@@ -85,7 +85,7 @@ def _drained(launch: Launch, turn: Turn, now: datetime, observed: Observations) 
     waited = f"after {turn.drain_minutes} min"
     if use.requests is None:
         return f"Stopped {waited}: how many requests ran is not known"
-    return f"Stopped {waited} with {use.requests:g} requests still at work"
+    return f"Stopped {waited}; requests still at work: {use.requests:g}"
 
 
 # Starts -------------------------------------------------------------------------

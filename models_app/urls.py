@@ -1,6 +1,6 @@
 from django.urls import path
 
-from models_app import views, views_definitions, views_webhooks
+from models_app import views, views_definitions, views_schedules, views_webhooks
 
 urlpatterns = [
     path("models/", views_definitions.definitions, name="definitions"),
@@ -25,6 +25,10 @@ urlpatterns = [
     path("launches/<str:uid>/row/", views.launch_row, name="launch_row"),
     path("launches/<str:uid>/stop/", views.launch_stop_view, name="launch_stop"),
     path("launches/<str:uid>/restart/", views.launch_restart_view, name="launch_restart"),
+    path("schedules/", views_schedules.schedules, name="schedules"),
+    path("schedules/new/", views_schedules.schedule_new, name="schedule_new"),
+    path("schedules/<int:pk>/", views_schedules.schedule, name="schedule"),
+    path("schedules/<int:pk>/delete/", views_schedules.schedule_delete_view, name="schedule_delete"),
     path("webhooks/", views_webhooks.webhooks, name="webhooks"),
     path("webhooks/<str:uid>/", views_webhooks.webhook, name="webhook"),
     path("webhooks/<str:uid>/deliveries/", views_webhooks.webhook_deliveries, name="webhook_deliveries"),

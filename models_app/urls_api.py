@@ -2,12 +2,15 @@ from django.urls import include, path, re_path
 
 from models_app import compat
 from models_app.api import CatalogueView, DefinitionViewSet, LaunchViewSet
+from models_app.api_schedules import ScheduleViewSet, TurnViewSet
 from models_app.api_webhooks import WebhookViewSet
 from sparkweb.api import Router
 
 router = Router()
 router.register("definitions", DefinitionViewSet, basename="api_definition")
 router.register("launches", LaunchViewSet, basename="api_launch")
+router.register("schedules", ScheduleViewSet, basename="api_schedule")
+router.register("turns", TurnViewSet, basename="api_turn")
 router.register("webhooks", WebhookViewSet, basename="api_webhook")
 
 MODEL = r"^models/(?P<model>[^/]+)"

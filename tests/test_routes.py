@@ -16,7 +16,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from models_app.models import Webhook
+from models_app.models import Schedule, Turn, Webhook
 from sparkweb.accounts.models import ApiKey, User
 from sparkweb.asgi import websocket_urlpatterns
 from tests.factories import AttemptFactory, DefinitionFactory, LaunchFactory, MemberFactory, NodeFactory
@@ -78,6 +78,12 @@ launch_panel            GET   /launches/{uid}/panel/      viewer
 launch_row              GET   /launches/{uid}/row/        viewer
 launch_stop             POST  /launches/{uid}/stop/       operator
 launch_restart          POST  /launches/{uid}/restart/    operator
+schedules               GET   /schedules/                 viewer
+schedule_new            GET   /schedules/new/             admin
+schedule_new            POST  /schedules/new/             admin
+schedule                GET   /schedules/1/               admin
+schedule                POST  /schedules/1/               admin
+schedule_delete         POST  /schedules/1/delete/        admin
 webhooks                GET   /webhooks/                  admin
 webhooks                POST  /webhooks/                  admin
 webhook                 GET   /webhooks/{hook}/           admin
@@ -130,6 +136,14 @@ api_launch-members           GET     /api/launches/{uid}/members         viewer
 api_launch-log               GET     /api/launches/{uid}/log             viewer
 api_launch-stop              POST    /api/launches/{uid}/stop            operator
 api_launch-restart           POST    /api/launches/{uid}/restart         operator
+api_schedule-list            GET     /api/schedules                      viewer
+api_schedule-list            POST    /api/schedules                      admin
+api_schedule-detail          GET     /api/schedules/1                    viewer
+api_schedule-detail          PUT     /api/schedules/1                    admin
+api_schedule-detail          PATCH   /api/schedules/1                    admin
+api_schedule-detail          DELETE  /api/schedules/1                    admin
+api_turn-list                GET     /api/turns                          viewer
+api_turn-detail              GET     /api/turns/1                        viewer
 api_webhook-list             GET     /api/webhooks                       admin
 api_webhook-list             POST    /api/webhooks                       admin
 api_webhook-detail           GET     /api/webhooks/{hook}                admin
@@ -165,6 +179,8 @@ ADMIN_TABLES = {
     "models_app.launchmember", "models_app.modeldefinition", "models_app.stagetiming", "models_app.webhook",
     "models_app.nodeweights",
     "node_link.journalcursor", "node_link.rejectedfact",
+    "models_app.nodeboot",
+    "models_app.schedule", "models_app.turn", "node_link.journalcursor", "node_link.rejectedfact",
     "outbox.notice",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
@@ -225,6 +241,8 @@ def house(admin: User, operator: User, viewer: User) -> dict[str, Any]:
     definition = DefinitionFactory(slug="qwen")
     launch = LaunchFactory(definition=definition, node=node, uid=UID)
     MemberFactory(attempt=AttemptFactory(launch=launch))
+    Schedule.objects.create(pk=1, name="Day", node=node, days=[0], starts_at="08:00", ends_at="20:00")
+    Turn.objects.create(pk=1, node=node, cause="schedule", title="schedule Day")
     Webhook.objects.create(uid=HOOK, name="hook", url="https://example.lan/hook")
     stranger = User.objects.create(username="stranger")
     ApiKey.objects.create(pk=1, user=stranger, key_hash="x", prefix="sw_x")

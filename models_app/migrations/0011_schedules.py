@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
                 ('days', models.JSONField(default=list, help_text='0 is Monday, 6 Sunday.')),
                 ('starts_at', models.TimeField()),
                 ('ends_at', models.TimeField(help_text='Not after the start: on the next day.')),
-                ('mode', models.CharField(choices=[('exclusive', 'Only these: what else runs there is stopped'), ('additive', 'These too: what else runs there stays')], default='exclusive', max_length=10)),
+                ('mode', models.CharField(choices=[('exclusive', 'Only these; the rest stops'), ('additive', 'These too; the rest stays')], default='exclusive', max_length=10)),
                 ('drain_minutes', models.PositiveIntegerField(default=5, help_text='How long requests may take to end before a model is stopped all the same.', validators=[django.core.validators.MaxValueValidator(240)])),
                 ('enabled', models.BooleanField(default=True)),
                 ('revision', models.PositiveIntegerField(default=1, editable=False)),

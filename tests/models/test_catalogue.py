@@ -39,6 +39,8 @@ models:
     script_dir: alpha
     priority: 20
     pinned: yes
+    idle_minutes: 30
+    start_on_boot: yes
     port: 8201
     model_id: org/alpha
 defaults:
@@ -101,6 +103,7 @@ def test_fields_of_an_entry() -> None:
     }
     assert zeta.extra == {"owner": {"team": "night shift", "since": "2025-11-01"}, "image": None}
     assert (zeta.node_count, alpha.node_count) == (2, 1)
+    assert (alpha.idle_minutes, alpha.start_on_boot, zeta.idle_minutes) == (30, True, None)
     assert (zeta.priority, zeta.pinned, alpha.priority, alpha.pinned) == (-3, False, 20, True)
     assert (alpha.engine, alpha.script_dir, alpha.enabled, alpha.position) == ("script", "alpha", True, 1)
 
@@ -135,7 +138,8 @@ def test_edited_fields_reach_the_file_and_untouched_ones_stay_out() -> None:
     data = yaml_load(catalogue_dump(catalogue), "out").data["models"]
     assert data["zeta"]["image"] == "vllm/vllm-openai:v0.11.0"
     assert list(data["alpha"]) == [
-        "engine", "script_dir", "priority", "pinned", "port", "model_id", "description", "settings"
+        "engine", "script_dir", "priority", "pinned", "idle_minutes", "start_on_boot", "port", "model_id",
+        "description", "settings"
     ]  # fmt: skip
 
 

@@ -129,6 +129,10 @@ KEYS = {
         model(node_count="0"),
         "line 6: models.m.node_count: expected a whole number from 1 to 16, found the number 0",
     ),
+    "idle_minutes": (
+        model(idle_minutes="0"),
+        "line 6: models.m.idle_minutes: expected minutes, a whole number from 1 to 10080, found the number 0",
+    ),
     "pinned": (model(pinned="2"), "line 6: models.m.pinned: expected true or false, found the number 2"),
     "publish": (model(publish="world"), "line 6: models.m.publish: expected one of local, fabric, lan"),
     "settings is a list": (

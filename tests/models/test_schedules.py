@@ -125,7 +125,7 @@ def test_day_gives_way_to_night_drained_first(
 @pytest.mark.parametrize(
     ("running", "said"),
     [
-        (3, "Stopped after 5 min with 3 requests still at work"),
+        (3, "Stopped after 5 min; requests still at work: 3"),
         (None, "Stopped after 5 min: how many requests ran is not known"),
     ],
 )
@@ -414,3 +414,84 @@ def test_disabled_models_do_not_start_on_boot(node: Node, day_model: ModelDefini
     boots(node, "one", at(1))
     boots(node, "two", at(2))
     assert live() == {}
+
+
+# The page, the form and the API -------------------------------------------------
+
+
+def posted(node: Node, **changes: Any) -> dict[str, Any]:
+    fields = {
+        "name": "Night",
+        "node": node.pk,
+        "starts_at": "20:00",
+        "ends_at": "08:00",
+        "mode": "exclusive",
+        "drain_minutes": "5",
+        "days": ["0", "4"],
+        "enabled": "on",
+    }
+    return fields | changes
+
+
+def test_a_schedule_from_its_form(
+    node: Node, client_of: Any, admin: Any, viewer: Any, day_model: ModelDefinition
+) -> None:
+    client = client_of(admin)
+    assert client.post("/schedules/new/", posted(node, definitions=[day_model.pk])).status_code == 302
+    row = Schedule.objects.get()
+    assert (row.days, row.when, list(row.definitions.all())) == (
+        [0, 4],
+        "Monday, Friday, 20:00 to 08:00",
+        [day_model],
+    )
+    page = client_of(viewer).get("/schedules/").text
+    assert page.count('class="week-bar"') == 4, "two nights, each cut at midnight"
+    assert client.post(f"/schedules/{row.pk}/", posted(node, name="Late")).status_code == 302
+    row.refresh_from_db()
+    assert (row.name, row.revision, row.definitions.count()) == ("Late", 2, 0)
+    assert client.post(f"/schedules/{row.pk}/delete/").status_code == 302
+    assert not Schedule.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"days": []}, "Choose at least one day"),
+        ({"days": ["7"]}, "Select a valid choice"),
+        ({"starts_at": "25:00"}, "Enter a valid time"),
+        ({"drain_minutes": "241"}, "less than or equal to 240"),
+        ({"name": "a\0b"}, "Null characters are not allowed"),
+    ],
+)
+def test_what_cannot_be_a_schedule_is_named(
+    node: Node, client_of: Any, admin: Any, changes: dict[str, Any], said: str
+) -> None:
+    assert said in client_of(admin).post("/schedules/new/", posted(node, **changes)).text
+    assert not Schedule.objects.exists()
+
+
+def test_a_schedule_and_its_turns_by_the_api(
+    node: Node, client_of: Any, admin: Any, day_model: ModelDefinition
+) -> None:
+    client, json = client_of(admin), "application/json"
+    body = {
+        "name": "Day",
+        "node": node.name,
+        "days": [0, 1],
+        "starts_at": "08:00",
+        "ends_at": "20:00",
+        "definitions": [day_model.slug],
+    }
+    made = client.post("/api/schedules", body, content_type=json)
+    assert (made.status_code, made.json()["mode"]) == (201, "exclusive")
+    path = f"/api/schedules/{made.json()['id']}"
+    assert client.patch(path, {"days": []}, content_type=json).status_code == 400
+    assert client.patch(path, {"name": "Days"}, content_type=json).json()["definitions"] == ["by-day"]
+    schedules.schedules_round(at(9))
+    turn = client.get("/api/turns").json()["results"][0]
+    assert (turn["title"], turn["steps"][0]["definition"], turn["steps"][0]["state"]) == (
+        "schedule Days",
+        "by-day",
+        "asked",
+    )
+    assert client.delete(path).status_code == 204

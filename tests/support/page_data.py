@@ -15,6 +15,8 @@ from models_app.models import (
     LaunchEvent,
     LaunchMember,
     ModelDefinition,
+    Schedule,
+    Turn,
     Webhook,
 )
 from sparkweb.accounts.models import AuditEntry, User
@@ -183,7 +185,42 @@ def seed(now: datetime, admin: User, days: int = 29) -> Node:
             detail={"created": ["a", "b"]} if "import" in action else {},
         )
     _webhooks(by_slug, now)
+    _schedules(by_slug, node, now)
     return node
+
+
+def _schedules(by_slug: dict[str, ModelDefinition], node: Node, now: datetime) -> None:
+    for name, days, start, end, slugs, mode in (
+        ("Day", range(5), "07:30", "20:00", ("qwen3-coder-30b-awq", "qwen2-vl-7b"), "exclusive"),
+        ("Night", range(7), "20:00", "07:30", ("qwen3-235b-awq",), "exclusive"),
+        ("Scans on Friday", [4], "14:00", "18:00", ("chandra-ocr",), "additive"),
+    ):
+        row = Schedule.objects.create(
+            name=name, node=node, days=list(days), starts_at=start, ends_at=end, mode=mode
+        )
+        row.definitions.set([by_slug[slug] for slug in slugs])
+    for hours, title, cause, steps in (
+        (9, "schedule Night", "schedule", [("stop", "qwen2-vl-7b", "done", "No request was running")]),
+        (
+            0.1,
+            "schedule Day",
+            "schedule",
+            [
+                ("stop", "qwen3-235b-awq", "done", "Stopped after 5 min; requests still at work: 1"),
+                ("start", "qwen2-vl-7b", "done", "Ready"),
+                ("start", "qwen3-coder-30b-awq", "asked", "Starting"),
+            ],
+        ),
+    ):
+        keys = ("do", "definition", "state", "message")
+        Turn.objects.create(
+            node=node,
+            cause=cause,
+            title=title,
+            steps=[dict(zip(keys, step, strict=True)) for step in steps],
+            began_at=now - timedelta(hours=hours),
+            ended_at=now - timedelta(hours=hours) if hours > 1 else None,
+        )
 
 
 def _webhooks(by_slug: dict[str, ModelDefinition], now: datetime) -> None:

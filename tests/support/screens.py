@@ -31,7 +31,7 @@ from django.test.testcases import LiveServerThread
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, WebSocketRoute, sync_playwright
 
-from models_app.models import Launch, ModelDefinition, Webhook
+from models_app.models import Launch, ModelDefinition, Schedule, Webhook
 from sparkweb.accounts.models import Role
 from tests.e2e.browser import CHROMIUM, FLAGS, StaticHandler, own_redis, snapshot_store
 from tests.factories import UserFactory
@@ -156,6 +156,8 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "launch-pulling": (of("pulling"), "gb10", None),
         "launch-failed": (of("failed"), "gb10", None),
         "launch-parked": (of("parked"), "gb10", None),
+        "schedules": ("/schedules/", "gb10", None),
+        "schedule": (Schedule.objects.get(name="Night").get_absolute_url(), "gb10", None),
         "webhooks": ("/webhooks/", "gb10", None),
         "webhook": (Webhook.objects.get(name="Home Assistant").get_absolute_url(), "gb10", None),
         "audit": ("/audit/", "gb10", None),
@@ -214,6 +216,7 @@ def main() -> None:
             "empty-dashboard": "/",
             "empty-models": "/models/",
             "empty-launches": "/launches/",
+            "empty-schedules": "/schedules/",
             "empty-webhooks": "/webhooks/",
         }
         cookie = session_of(admin)
