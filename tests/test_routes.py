@@ -180,8 +180,7 @@ ADMIN_TABLES = {
     "models_app.nodeweights",
     "node_link.journalcursor", "node_link.rejectedfact",
     "models_app.nodeboot",
-    "models_app.schedule", "models_app.turn", "node_link.journalcursor", "node_link.rejectedfact",
-    "outbox.notice",
+    "models_app.schedule", "models_app.turn", "outbox.notice",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 

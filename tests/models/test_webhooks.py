@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -187,10 +188,12 @@ def test_an_answer_that_does_not_come_ends_the_wait(receiver: Receiver) -> None:
         post(receiver.url, b"{}", {}, total_seconds=0.2)
 
 
-def test_nobody_there_is_said_without_the_address(receiver: Receiver) -> None:
-    receiver.server_close()
-    with pytest.raises(PostFailed, match=r"^No connection") as failed:
-        post(receiver.url, b"{}", {})
+def test_nobody_there_is_said_without_the_address() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/token-in-the-path"
+        with pytest.raises(PostFailed, match=r"^No connection") as failed:
+            post(url, b"{}", {})
     assert "token" not in str(failed.value)
     assert "127.0.0.1" not in str(failed.value)
 
