@@ -172,6 +172,7 @@ class _GpuMemory:
 
     def __init__(self) -> None:
         self._held: dict[str, int] | None = None
+        self._by_pid: dict[int, int] = {}
 
     def update(self, line: dict[str, Any]) -> None:
         told = [gpu for gpu in line["gpus"] if "processes" not in gpu["why"]]
@@ -179,11 +180,17 @@ class _GpuMemory:
             self._held = None
             return
         held: dict[str, int] = {}
+        self._by_pid = {
+            process["pid"]: process["memory_bytes"] or 0 for gpu in told for process in gpu["processes"]
+        }
         for process in (process for gpu in told for process in gpu["processes"]):
             if process["container_id"]:
                 before = held.get(process["container_id"], 0)
                 held[process["container_id"]] = before + (process["memory_bytes"] or 0)
         self._held = held
+
+    def of_pids(self, pids: set[int]) -> int | None:
+        return None if self._held is None else sum(self._by_pid.get(pid, 0) for pid in pids)
 
     def of(self, container_id: str) -> int | None:
         return None if self._held is None else self._held.get(container_id, 0)
@@ -215,3 +222,8 @@ def gpu_memory_held(container_id: str) -> int | None:
     the container's memory group may not count, so add it to `memory_bytes`.
     """
     return _gpu_memory.of(container_id)
+
+
+def gpu_memory_of(pids: set[int]) -> int | None:
+    """Return the bytes that these processes hold on all GPUs; None where no GPU tells its processes."""
+    return _gpu_memory.of_pids(pids)

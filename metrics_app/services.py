@@ -106,6 +106,7 @@ def node_seen(*, name: str, report: dict[str, Any]) -> None:
             "hf_cache": agent.get("hf_cache"),
             "ollama_models": agent.get("ollama_models"),
             "nim_cache": agent.get("nim_cache"),
+            "scripts_dir": agent.get("scripts_dir"),
             "secrets": agent.get("secrets") or [],
             "fabric": agent.get("fabric"),
             "memory_total_bytes": host.get("memory_total_bytes"),

@@ -15,7 +15,9 @@ import structlog
 from celery import shared_task
 
 from metrics_app.agent import container_figures, gpu_memory_held
-from models_app.engines.spec import ContainerSpec, ProbeSpec, SpecInvalid
+from models_app.engines.script import ScriptSpec
+from models_app.engines.spec import ProbeSpec, SpecInvalid
+from models_app.engines.specs import LaunchSpec, spec_read
 from models_app.node.engine_watch import EngineWatch
 from models_app.node.facts import FactJournal, Facts
 from models_app.node.followers import Followers, LogStreams
@@ -23,6 +25,8 @@ from models_app.node.identity import INSTALLATION, Identity, identity_of_spec
 from models_app.node.model_pulls import ModelPulls
 from models_app.node.observer import Observer
 from models_app.node.probes import Prober
+from models_app.node.script_place import ScriptPlace
+from models_app.node.script_runs import ScriptRuns
 from models_app.node.starts import StartJob, Starts
 from models_app.node.stops import Stops
 from models_app.node.tracked import Tracked
@@ -48,6 +52,7 @@ class NodeModels:
         node_name: str,
         installation: str,
         secrets_dir: Path,
+        script_place: ScriptPlace,
     ) -> None:
         self.node_name = node_name
         self.installation = installation
@@ -72,6 +77,9 @@ class NodeModels:
         )
         self._engines = EngineWatch(self._ready_probes)
         self._stops = Stops(engine, self._facts, self._starts, self._observer)
+        self._scripts = ScriptRuns(
+            script_place, self._facts, self._prober, streams, (installation, node_name)
+        )
         self._closed = threading.Event()
 
     def start(self) -> None:
@@ -80,6 +88,7 @@ class NodeModels:
         self._followers.start()
         self._observer.start()
         self._engines.start()
+        self._scripts.open()
         _node = self
 
     def close(self) -> None:
@@ -88,6 +97,7 @@ class NodeModels:
             job.cancel()
         self._observer.close()
         self._engines.close()
+        self._scripts.close()
         self._prober.close()
         self._pulls.close()
         self._followers.close()
@@ -101,9 +111,9 @@ class NodeModels:
     # ---- commands ----
 
     def container_start(self, data: Any) -> None:
-        """Bring up the container of a spec (docs/architecture.md, "The container spec")."""
+        """Bring up the container or script of a spec (docs/architecture.md, "The container spec")."""
         try:
-            spec = ContainerSpec.from_json(data)
+            spec = spec_read(data)
         except SpecInvalid as error:
             self._invalid_refuse(data, str(error))
             return
@@ -113,19 +123,25 @@ class NodeModels:
             self._stranger_refuse(spec)
         elif not self._facts.fence(spec.launch, spec.generation):
             log.info("start dropped: a newer generation was seen", member=spec.member)
+        elif isinstance(spec, ScriptSpec):
+            self._scripts.start(spec)
         elif not self._observer.knows(spec.member):
             self._observer.first_answer_wait()
             self._starts.run(spec)
             self._observer.look_now()
 
-    def container_stop(self, launch: str, member: str, generation: int, timeout_seconds: int) -> None:
+    def container_stop(
+        self, launch: str, member: str, generation: int, timeout_seconds: int, kind: str = "container"
+    ) -> None:
         """Bring a member down. SIGTERM, and SIGKILL after the timeout."""
         if not self._facts.fence(launch, generation):
             log.info("stop dropped: a newer generation was seen", member=member)
+        elif kind == "script" or self._scripts.knows(member):
+            self._scripts.stop(launch, member, generation, timeout_seconds)
         else:
             self._stops.run(launch, member, generation, timeout_seconds)
 
-    def _stranger_refuse(self, spec: ContainerSpec) -> None:
+    def _stranger_refuse(self, spec: LaunchSpec) -> None:
         """Tell control that this agent was set up without the first machine's owner label."""
         reason = (
             f"The agent on {self.node_name} belongs to the installation {self.installation}, this start to "
@@ -166,17 +182,18 @@ class NodeModels:
         return [self._container_entry(one) for one in self._observer.containers.values()]
 
     def launches(self) -> list[dict[str, Any]] | None:
-        """The report's `launches`: one entry for each container of ours and each start in progress.
+        """The report's `launches`: one entry for each container of ours, each start in progress, each script.
 
         None until Docker has answered once: what runs is unknown then, and must not
         be taken for nothing. While it does not answer later, what was seen last, marked `stale`.
         """
+        scripts = [self._script_entry(entry) for entry in self._scripts.entries()]
         if not self._observer.answered:
-            return None
+            return scripts if self._scripts.is_used else None
         jobs = {job.identity.member: job for job in self._starts.jobs()}
         entries = [_job_entry(job) for job in jobs.values()]
         ours = [one for one in self._observer.containers.values() if one.identity]
-        return entries + [self._launch_entry(one) for one in ours if _member(one) not in jobs]
+        return scripts + entries + [self._launch_entry(one) for one in ours if _member(one) not in jobs]
 
     def _container_entry(self, one: Tracked) -> dict[str, Any]:
         figures = container_figures(one.id, one.pid) if one.runs else _NO_FIGURES
@@ -216,9 +233,13 @@ class NodeModels:
             "stale": self._observer.status.status != "ok",
         }
 
+    def _script_entry(self, entry: dict[str, Any]) -> dict[str, Any]:
+        runs = entry["phase"] == "running"
+        return {**entry, "engine": self._engines.entry(entry["member"]) if runs else None}
+
     def _ready_probes(self) -> dict[str, ProbeSpec]:
-        """Whom to ask for figures: running containers of ours that were ready in this run of theirs."""
-        return {
+        """Whom to ask for figures: what runs of ours and was ready in this run of its own."""
+        return self._scripts.ready_probes() | {
             one.id: one.identity.probe
             for one in list(self._observer.containers.values())
             if one.identity and one.runs and self._prober.was_ready(one.id)
@@ -288,6 +309,8 @@ def container_start(spec: dict[str, Any]) -> None:
 
 
 @shared_task(name="models.container_stop", ignore_result=True)
-def container_stop(launch: str, member: str, generation: int, timeout_seconds: int) -> None:
-    """Stop the container of a member, or its start."""
-    _running_node().container_stop(launch, member, generation, timeout_seconds)
+def container_stop(
+    launch: str, member: str, generation: int, timeout_seconds: int, kind: str = "container"
+) -> None:
+    """Stop the container of a member, or its start; or its script."""
+    _running_node().container_stop(launch, member, generation, timeout_seconds, kind)

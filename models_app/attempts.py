@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from metrics_app.models import Node
-from models_app.engines.spec import ContainerSpec
+from models_app.engines.specs import spec_read
 from models_app.exceptions import LaunchRefused
 from models_app.members import launch_nodes
 from models_app.models import Desired, Launch, LaunchAttempt, LaunchMember, LaunchState, ModelDefinition
@@ -76,7 +76,7 @@ def _attempt_again(launch: Launch, message: str) -> bool:
 
 def start_nudge(member: LaunchMember) -> bool:
     """Tell a member's node to start it; False when Redis is gone (reconcile tells it again)."""
-    spec = ContainerSpec.from_json(member.spec)
+    spec = spec_read(member.spec)
     return commands.send(spec.node, "models.container_start", spec=spec.to_json())
 
 
@@ -89,6 +89,7 @@ def stop_nudge(launch: Launch, member: LaunchMember) -> bool:
         member=member.uid,
         generation=launch.generation,
         timeout_seconds=STOP_TIMEOUT_SECONDS,
+        **({"kind": "script"} if launch.engine == "script" else {}),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from models_app.catalogue_yaml import Document, KeyPath, kind_name
 from models_app.engines.registry import ENGINES, NODES_MOST, engine_kind
+from models_app.engines.script import script_dir_problem
 from models_app.engines.settings_schema import as_boolean, settings_problems
 
 PUBLISH = ("local", "fabric", "lan")
@@ -106,6 +107,8 @@ def _check_entry(document: Document, slug: str, raw: Any) -> None:
         value = raw.get(key)
         if value is not None and (expected := rule(value)):
             document.complain((*path, key), f"expected {expected}, found {kind_name(value)}")
+    if raw.get("engine") == "script" and (problem := script_dir_problem(raw.get("script_dir"))):
+        document.complain((*path, "script_dir"), problem)
     _check_settings(document, (*path, "settings"), str(raw.get("engine")), raw.get("settings"))
 
 

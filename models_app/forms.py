@@ -87,7 +87,7 @@ class DefinitionForm(forms.ModelForm):
             "idle_minutes": "Without a request so long; never if empty, or if the engine counts none.",
             "publish": "The LAN without a key means everyone in it.",
             "container_name": "Only kept for the old file; SparkWeb names its containers itself.",
-            "script_dir": "For the engine script.",
+            "script_dir": "For the engine script: its folder below the node's SPARKWEB_SCRIPTS_DIR.",
         }
         widgets = {
             **{name: forms.TextInput(CONTROL) for name in ("name", "container_name", "script_dir")},

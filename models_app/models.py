@@ -15,6 +15,7 @@ from django.utils import timezone
 from metrics_app.models import Node
 from models_app.catalogue_check import IDLE_MINUTES_MOST, PRIORITY_MOST
 from models_app.engines.registry import NODES_MOST, SPANNING_ENGINES, calls_tools, context_length
+from models_app.engines.script import script_dir_problem
 
 
 def uid_make() -> str:
@@ -118,11 +119,13 @@ class ModelDefinition(models.Model):
         return reverse("definition", args=[self.slug])
 
     def clean(self) -> None:
-        """Refuse several nodes for an engine that runs on one."""
+        """Refuse several nodes for an engine that runs on one, and a script outside its folder."""
         if (self.node_count or 1) > 1 and self.engine not in SPANNING_ENGINES:
             raise ValidationError(
                 {"node_count": f"{self.get_engine_display()} runs on one node; only vLLM can span several."}
             )
+        if self.engine == Engine.SCRIPT and (problem := script_dir_problem(self.script_dir)):
+            raise ValidationError({"script_dir": f"{problem.capitalize()}."})
 
     @property
     def supports_tools(self) -> bool:

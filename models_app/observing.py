@@ -51,6 +51,16 @@ class Observations:
         if before is None or _outline(before.members) != _outline(members):
             self.changed.set()
 
+    def docker_lost(self, node_name: str, entries: list[dict[str, Any]] | None) -> None:
+        """Docker does not answer: containers stay as they were seen last; scripts are no containers."""
+        seen = self.nodes[node_name].members.values()
+        if entries is None:
+            self.nodes[node_name].docker_ok = False
+        else:
+            kept = [entry for entry in seen if entry.get("kind") != "script"]
+            scripts = [entry for entry in entries if entry.get("kind") == "script"]
+            self.report(node_name, [*kept, *scripts], False)
+
     def docker_ok(self, node_name: str) -> bool:
         """Whether the node's Docker answers; False too while control has not heard from the node."""
         view = self.nodes.get(node_name)
@@ -84,7 +94,7 @@ def launches_reported(node_name: str, entries: Any, report: dict[str, Any]) -> N
     if docker_ok or node_name not in OBSERVED.nodes:
         OBSERVED.report(node_name, members, docker_ok)
     else:
-        OBSERVED.nodes[node_name].docker_ok = False
+        OBSERVED.docker_lost(node_name, members if isinstance(entries, list) else None)
 
 
 # Facts: each is applied once, inside the intake's transaction -------------------
@@ -104,8 +114,12 @@ def container_created(node_name: str, data: dict[str, Any]) -> None:
         member.container_id = str(data.get("container_id") or "")[:64]
         member.image_digest = str(data.get("image_digest") or "")[:120]
         member.save(update_fields=["container_id", "image_digest"])
-        word = "Found again" if data.get("adopted") else "Created"
-        event_add(member.attempt.launch, "container", f"{word} container {member.container_id[:12]}")
+        if member.container_id:
+            word = "Found again" if data.get("adopted") else "Created"
+            sentence = f"{word} container {member.container_id[:12]}"
+        else:
+            sentence = "serve.sh was found again" if data.get("adopted") else "serve.sh was started"
+        event_add(member.attempt.launch, "container", sentence)
 
 
 def start_refused(node_name: str, data: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from metrics_app.models import Node
 from models_app.engines.inputs import DefinitionData, LaunchIds, NodeData
 from models_app.engines.registry import SPANNING_ENGINES, SPECS
 from models_app.engines.settings_schema import SettingsInvalid
-from models_app.engines.spec import ContainerSpec
+from models_app.engines.specs import LaunchSpec
 from models_app.exceptions import LaunchRefused
 from models_app.fabric import fabric_of
 from models_app.models import CatalogueDefaults, Launch, LaunchMember, ModelDefinition
@@ -33,22 +33,15 @@ def restarts_by_itself(definition: ModelDefinition) -> bool:
     return effective.get("restart_policy", "unless-stopped") in ("unless-stopped", "always", "on-failure")
 
 
-def spec_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> tuple[ContainerSpec, list[str]]:
-    """Return the container spec and the notes on it. Raises LaunchRefused where there can be none."""
-    make_spec = SPECS.get(definition.engine)
-    if make_spec is None:
-        raise LaunchRefused(
-            f"{definition.name} needs the engine {definition.get_engine_display()}, "
-            "which SparkWeb cannot start yet; choose another engine for it",
-            "engine_unsupported",
-        )
+def spec_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> tuple[LaunchSpec, list[str]]:
+    """Return the spec of what runs and the notes on it. Raises LaunchRefused where there can be none."""
     if ids.spans_nodes and definition.engine not in SPANNING_ENGINES:
         raise LaunchRefused(
             f"{definition.name} runs on one node: {definition.get_engine_display()} cannot span several",
             "engine_single_node",
         )
     try:
-        return make_spec(
+        return SPECS[definition.engine](
             DefinitionData(
                 slug=definition.slug,
                 model_id=definition.model_id,
@@ -56,6 +49,7 @@ def spec_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> tuple[
                 port=definition.port,
                 settings=definition.settings,
                 publish=definition.publish,
+                script_dir=definition.script_dir,
             ),
             engine_defaults(definition.engine),
             node_data(node),
@@ -78,6 +72,7 @@ def node_data(node: Node) -> NodeData:
         ollama_models=capabilities.get("ollama_models"),
         nim_cache=capabilities.get("nim_cache"),
         fabric=fabric_of(capabilities, node.fabric_address, node.fabric_interface),
+        scripts_dir=capabilities.get("scripts_dir"),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metrics_app.models import Node
-from models_app.engines.spec import ContainerSpec, docker_run_line
+from models_app.engines.specs import run_line, spec_read
 from models_app.exceptions import LaunchRefused
 from models_app.members import member_node_name, newest_members
 from models_app.models import Launch, ModelDefinition
@@ -29,7 +29,7 @@ def rank_lines(definition: ModelDefinition, nodes: Sequence[Node]) -> list[RankL
     lines = []
     for node, ids in zip(nodes, group_ids(EXAMPLE, nodes), strict=True):
         spec, notes = spec_plan(definition, node, ids)
-        lines.append(RankLine(ids.rank, node.name, docker_run_line(spec), notes))
+        lines.append(RankLine(ids.rank, node.name, run_line(spec), notes))
     return lines
 
 
@@ -39,7 +39,7 @@ def launch_lines(launch: Launch) -> list[RankLine]:
         RankLine(
             member.rank,
             member_node_name(member),
-            docker_run_line(ContainerSpec.from_json(member.spec)),
+            run_line(spec_read(member.spec)),
             member.notes,
         )
         for member in newest_members(launch)
@@ -59,7 +59,7 @@ def docker_run_line_for(definition: ModelDefinition, node: Node) -> tuple[str, l
 
     Of a model that lies on several nodes the line of each rank.
 
-    For an engine that cannot be started yet the line is empty and the note says so.
+    For one that cannot be started the line is empty and the note says why.
     """
     try:
         ranks = rank_lines(definition, nodes_chosen(definition, node))

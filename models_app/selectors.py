@@ -13,7 +13,6 @@ from django.utils import timezone
 from metrics_app.models import Node, NodeStatus
 from metrics_app.selectors import node_snapshots
 from models_app.engine_live import EngineFigure, engine_figures
-from models_app.engines.registry import is_launchable
 from models_app.members import launches_of_node, member_node_name, newest_members
 from models_app.models import Launch, LaunchMember, LaunchState, ModelDefinition
 from models_app.stage_clock import sighting_of
@@ -138,8 +137,6 @@ def _entries(node_names: set[str]) -> dict[str, Any]:
 def _blocked(definition: ModelDefinition, node: Node | None) -> str | None:
     if not definition.enabled:
         return "It is disabled"
-    if not is_launchable(definition.engine):
-        return f"{definition.get_engine_display()} cannot be started yet"
     if node and node.status in (NodeStatus.OFFLINE, NodeStatus.NEVER):
         return f"{node} is {node.get_status_display().lower()}"
     return None

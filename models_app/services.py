@@ -42,7 +42,7 @@ def launch_create(
     Without `followers` they are chosen where there is no choice. Returns the
     launch, and False if it was live already on one of them. Committed before it
     returns; the nodes are nudged on commit. Raises LaunchRefused:
-    definition_disabled, engine_unsupported, engine_single_node, nodes_wanted,
+    definition_disabled, engine_single_node, nodes_wanted,
     settings_invalid, node_offline, memory_short (not with a `force_reason`),
     port_in_use.
     """

@@ -19,6 +19,7 @@ from celery import Celery, shared_task
 from metrics_app.agent import ReportLoop, report_section
 from models_app.agent import NodeModels
 from models_app.agent_weights import WeightsDesk
+from models_app.node.script_place import ScriptPlace
 from models_app.node.weights_look import Weights
 from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
@@ -70,6 +71,7 @@ class Agent:
             self.node_name,
             config.INSTALLATION or installation_read(config.DATA_DIR),
             config.SECRETS_DIR,
+            ScriptPlace(config.SCRIPTS_DIR, folder / "scripts"),
         )
         self.fabric = FabricReader()
         self.weights = WeightsDesk(Weights(config.HF_CACHE, config.OLLAMA_MODELS), self.journal)
@@ -105,6 +107,7 @@ class Agent:
             "hf_cache": str(config.HF_CACHE),
             "ollama_models": str(config.OLLAMA_MODELS),
             "nim_cache": str(config.NIM_CACHE),
+            "scripts_dir": str(config.SCRIPTS_DIR) if config.SCRIPTS_DIR else None,
             "secrets": _secret_names(config.SECRETS_DIR),
             "fabric": self.fabric(),
         }

@@ -16,6 +16,7 @@ from sparkweb.env import (
     env_choice,
     env_int,
     env_list,
+    env_optional_path,
     env_path,
     env_str,
     env_url,
@@ -98,6 +99,10 @@ SECRETS_DIR = env_path(
     DATA_DIR / "secrets",
     "Folder of secret files on the node (hf_token, ngc_api_key) that enter containers as files.",
     shown="<data folder>/secrets",
+)
+SCRIPTS_DIR = env_optional_path(
+    "SPARKWEB_SCRIPTS_DIR",
+    "Folder on the node whose folders' serve.sh may be run (engine script); off if empty.",
 )
 LOG_LEVEL = env_choice(
     "SPARKWEB_LOG_LEVEL", "info", "How much is logged.", ("debug", "info", "warning", "error")

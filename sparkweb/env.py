@@ -145,6 +145,18 @@ def env_path(name: str, default: Path, help_text: str, *, shown: str | None = No
     return _read(name, "path", default, help_text, convert, shown or str(default))
 
 
+def env_optional_path(name: str, help_text: str) -> Path | None:
+    """Read an absolute path; `~` is the user's home. None when it is unset or empty."""
+
+    def convert(raw: str) -> Path | None:
+        path = Path(raw).expanduser()
+        if not path.is_absolute():
+            raise ValueError("must be an absolute path")
+        return path
+
+    return _read(name, "path", None, help_text, convert, "")
+
+
 def env_url(
     name: str,
     default: str,

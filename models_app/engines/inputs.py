@@ -16,6 +16,7 @@ class DefinitionData:
     image: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     publish: str = "local"
+    script_dir: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Fabric:
 class NodeData:
     """A node as far as engines care.
 
-    `fabric` is None without a fabric address, `hf_cache`, `ollama_models` and
-    `nim_cache` are paths on the node (None: it named none), `secrets` the names of
-    files in its secrets folder, `gpu_runtime` whether its Docker can hand out GPUs
+    `fabric` is None without a fabric address, `hf_cache`, `ollama_models`, `nim_cache`
+    and `scripts_dir` are paths on the node (None: it named none), `secrets` the names
+    of files in its secrets folder, `gpu_runtime` whether its Docker can hand out GPUs
     (None: not known).
     """
 
@@ -56,6 +57,7 @@ class NodeData:
     ollama_models: str | None = None
     nim_cache: str | None = None
     fabric: Fabric | None = None
+    scripts_dir: str | None = None
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,15 @@ from models_app.engines.inputs import DefinitionData, LaunchIds, NodeData
 from models_app.engines.llamacpp import LLAMACPP, llamacpp_spec
 from models_app.engines.nim import NIM, nim_spec
 from models_app.engines.ollama import OLLAMA, ollama_spec
+from models_app.engines.script import SCRIPT, script_spec
 from models_app.engines.sglang import SGLANG, sglang_spec
-from models_app.engines.spec import ContainerSpec
+from models_app.engines.specs import LaunchSpec
 from models_app.engines.trtllm import TRTLLM, trtllm_spec
 from models_app.engines.vllm import VLLM, vllm_spec
 
 SpecFunction = Callable[
-    [DefinitionData, Mapping[str, Any], NodeData, LaunchIds], tuple[ContainerSpec, list[str]]
+    [DefinitionData, Mapping[str, Any], NodeData, LaunchIds], tuple[LaunchSpec, list[str]]
 ]
-
-SCRIPT = EngineKind(name="script", label="Script", settings={})
 
 ENGINES: dict[str, EngineKind] = {
     kind.name: kind for kind in (VLLM, OLLAMA, SGLANG, LLAMACPP, TRTLLM, NIM, SCRIPT, CUSTOM)
@@ -35,6 +34,7 @@ SPECS: dict[str, SpecFunction] = {
     "llamacpp": llamacpp_spec,
     "trtllm": trtllm_spec,
     "nim": nim_spec,
+    "script": script_spec,
     "custom": custom_spec,
 }
 SPANNING_ENGINES = frozenset({"vllm"})
@@ -46,11 +46,6 @@ NODES_MOST = 16
 def engine_kind(name: str) -> EngineKind:
     """The engine of that name; for an unknown one a kind without settings."""
     return ENGINES.get(name) or EngineKind(name=name, label=name, settings={})
-
-
-def is_launchable(name: str) -> bool:
-    """Whether a container can be made for definitions of this engine."""
-    return name in SPECS
 
 
 def context_length(name: str, settings: Mapping[str, Any]) -> int | None:

@@ -41,6 +41,11 @@ class Facts:
                 self._announced.discard(container_id)
             raise
 
+    def script_started(self, identity: Identity, adopted: bool) -> None:
+        """A script of ours runs: what a container's creation is, without a container."""
+        data = {"container_id": None, "image_digest": None, "adopted": adopted}
+        self._journal.add("container_created", {**identity.fact(), **data})
+
     def refused(self, identity: Identity, code: str, reason: str) -> None:
         """The start failed before anything ran; nothing is left of it."""
         self._journal.add("start_refused", {**identity.fact(), "code": code, "reason": reason})

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import structlog
 
 from models_app.node.line_buffer import Batch, LineBuffer
+from models_app.node.log_source import LineStream, LogSource
 from models_app.node.stages import Milestone, milestone_of_line
-from sparkweb.adapters.docker_engine import DockerEngine, LogStream
 from sparkweb.adapters.docker_errors import ContainerMissing, DockerTrouble
 from sparkweb.adapters.docker_logs import Unrepeated
 from sparkweb.streams import EntryTooLarge, StreamsDown
@@ -39,7 +39,7 @@ class LogStreams(Protocol):
 class Follower:
     """Reads one container's log from its last 1,000 lines on, until it has ended."""
 
-    def __init__(self, engine: DockerEngine, container_id: str, stream: str) -> None:
+    def __init__(self, engine: LogSource, container_id: str, stream: str) -> None:
         self.stream = stream
         self.buffer = LineBuffer()
         self.milestone: Milestone | None = None
@@ -48,7 +48,7 @@ class Follower:
         self._container_id = container_id
         self._unrepeated = Unrepeated()
         self._closing = threading.Event()
-        self._log_stream: LogStream | None = None
+        self._log_stream: LineStream | None = None
         self._thread = threading.Thread(target=self._run, name=f"log-{container_id[:12]}", daemon=True)
         self.buffer.reset()
         self._thread.start()
@@ -104,7 +104,7 @@ class Follower:
 class Followers:
     """All followers of one node, by container."""
 
-    def __init__(self, engine: DockerEngine, streams: LogStreams, node_name: str) -> None:
+    def __init__(self, engine: LogSource, streams: LogStreams, node_name: str) -> None:
         self._engine = engine
         self._streams = streams
         self._node_name = node_name

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from models_app.engines.spec import WEIGHTS_LABEL, ContainerSpec, ProbeSpec
+from models_app.engines.specs import LaunchSpec
 
 INSTALLATION = "sparkweb.installation"
 NODE = "sparkweb.node"
@@ -37,9 +38,9 @@ class Identity:
         return {"launch": self.launch, "member": self.member, "generation": self.generation}
 
 
-def identity_of_spec(spec: ContainerSpec) -> Identity:
-    """The identity that a container made from `spec` will have."""
-    weights = spec.labels.get(WEIGHTS_LABEL, "")
+def identity_of_spec(spec: LaunchSpec) -> Identity:
+    """The identity that what is made from `spec` will have."""
+    weights = spec.labels.get(WEIGHTS_LABEL, "") if isinstance(spec, ContainerSpec) else ""
     return Identity(spec.launch, spec.member, spec.generation, spec.slug, spec.probe, weights)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.images import STANDIN
-from tests.support.stack import Stack, wait_for
+from tests.support.stack import Stack, free_port, wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -16,7 +16,10 @@ pytestmark = pytest.mark.docker
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory, docker_host: str) -> Iterator[Stack]:
     """One product for all tests here: each fault leaves it whole, or the next test tells."""
-    with Stack(tmp_path_factory.mktemp("live"), docker_host=docker_host) as running:
+    folder = tmp_path_factory.mktemp("live")
+    (folder / "scripts").mkdir()
+    scripts = str(folder / "scripts")
+    with Stack(folder, docker_host=docker_host, SPARKWEB_SCRIPTS_DIR=scripts) as running:
         yield running
 
 
@@ -171,3 +174,38 @@ def test_redis_flushed_mid_launch_changes_nothing(stack: Stack) -> None:
     (container,) = stack.containers()
     redis.Redis.from_url(f"unix://{stack.folder}/data/run/redis.sock").flushall()
     assert_adopted(stack, uid, container.id)
+
+
+SERVER = """#!/bin/sh
+echo "it speaks"
+exec python3 -c '
+import http.server, json, os
+class Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"data": [{"id": os.environ["DEFINITION"]}]}).encode())
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Answers).serve_forever()
+'
+"""
+
+
+def test_script_runs_is_found_again_by_the_next_agent_and_stops(stack: Stack) -> None:
+    folder = stack.folder / "scripts" / "own"
+    folder.mkdir()
+    (folder / "serve.sh").write_text(SERVER)
+    (folder / "serve.sh").chmod(0o755)
+    fields = {"slug": "own", "name": "Own", "engine": "script", "script_dir": "own", "model_id": "x"}
+    status, answer = stack.call("POST", "/api/definitions/", {**fields, "port": free_port()})
+    assert status == 201, answer
+    uid = stack.launch_start("own")
+    stack.wait_state(uid, "ready", seconds=60)
+    wait_for(lambda: "it speaks" in str(stack.get("/api/models/own/logs")), "its log", 60)
+    stack.child("agent").kill()
+    messages = lambda: [one["message"] for one in stack.get(f"/api/launches/{uid}/events/")["results"]]  # noqa: E731
+    wait_for(lambda: "serve.sh was found again" in messages(), "it is found again", 60)
+    launch = stack.wait_state(uid, "ready", seconds=60)
+    assert len(launch["attempts"]) == 1
+    assert stack.call("POST", f"/api/launches/{uid}/stop/")[0] == 202
+    stack.wait_state(uid, "stopped", seconds=60)
+    assert stack.member(uid)["exit_code"] == 143

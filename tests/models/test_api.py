@@ -175,8 +175,8 @@ def test_refused_start_says_why_with_409(api: Client, node: Any) -> None:
     DefinitionFactory(slug="script", engine="script")
     assert start(api, definition="off").json()["code"] == "definition_disabled"
     answer = start(api, definition="script")
-    assert (answer.status_code, answer.json()["code"]) == (409, "engine_unsupported")
-    assert "Script" in answer.json()["error"]
+    assert (answer.status_code, answer.json()["code"]) == (409, "settings_invalid")
+    assert "script_dir" in answer.json()["error"]
     assert not Launch.objects.exists()
 
 

@@ -73,7 +73,7 @@ def test_fifty_starts_at_once_yield_one_launch(node, someone, nudges) -> None:  
     ("change", "code", "words"),
     [
         ({"enabled": False}, "definition_disabled", "enable it first"),
-        ({"engine": "script"}, "engine_unsupported", "Script"),
+        ({"engine": "script"}, "settings_invalid", "script_dir: expected a folder"),
         ({"settings": {"max_model_len": "many"}}, "settings_invalid", "max_model_len"),
     ],
 )

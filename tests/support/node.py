@@ -11,6 +11,7 @@ from typing import Any
 
 from models_app.agent import NodeModels
 from models_app.engines.spec import ContainerSpec, PortSpec, ProbeSpec
+from models_app.node.script_place import ScriptPlace
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.node_link.journal import Journal
 from sparkweb.streams import StreamsDown
@@ -44,7 +45,11 @@ class Node:
         self.streams = MemoryStreams()
         self.journal = Journal(folder / f"{name}.sqlite3")
         self.engine = DockerEngine(docker_host)
-        self.models = NodeModels(self.engine, self.journal, self.streams, name, installation, self.secrets)
+        self.scripts = ScriptPlace(folder / "scripts", folder / f"{name}-runs")
+        self.scripts.root.mkdir(exist_ok=True)
+        self.models = NodeModels(
+            self.engine, self.journal, self.streams, name, installation, self.secrets, self.scripts
+        )
         self.models.start()
 
     def close(self) -> None:
