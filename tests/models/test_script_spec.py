@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from metrics_app.models import Node
-from models_app import services
+from models_app import attempts, services
 from models_app.catalogue import CatalogueError, catalogue_parse
 from models_app.engines.inputs import DefinitionData, LaunchIds, NodeData
 from models_app.engines.script import ScriptSpec, script_spec
@@ -169,7 +169,7 @@ def test_started_as_any_other_and_stopped_by_its_kind(node: Node, someone: Any, 
             "launch": launch.uid,
             "member": arguments["spec"]["member"],
             "generation": 2,
-            "timeout_seconds": services.STOP_TIMEOUT_SECONDS,
+            "timeout_seconds": attempts.STOP_TIMEOUT_SECONDS,
             "kind": "script",
         },
     )
