@@ -48,7 +48,7 @@ SCRIPT = EngineKind(
 class ScriptSpec:
     """One run of a script. `folder` is below the node's scripts folder, `env` what is added to the small one.
 
-    `ttl_seconds` as in ContainerSpec. `kind` tells the two apart in JSON.
+    `ttl_seconds` as in ContainerSpec, `command` for who shows either. `kind` tells the two apart in JSON.
     """
 
     launch: str
@@ -63,6 +63,7 @@ class ScriptSpec:
     probe: ProbeSpec
     ttl_seconds: int = 60
     env: dict[str, str] = field(default_factory=dict)
+    command: list[str] = field(default_factory=lambda: [f"./{SERVE}"])
     kind: str = "script"
 
     def __post_init__(self) -> None:
