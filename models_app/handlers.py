@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from metrics_app import node_events
+from metrics_app import node_events, prometheus
 from metrics_app import services as nodes
 from metrics_app.history import figures
 from models_app import observing, webhooks
 from models_app.history import launch_events, model_figures
+from models_app.prometheus import model_families
 from models_app.selectors import live_on_node
 from models_app.weights import weights_seen
 from sparkweb.node_link import registry
@@ -22,3 +23,4 @@ def register() -> None:
     channel_register(webhooks.CHANNEL, webhooks.deliver)
     figures.SOURCES.append(model_figures)
     node_events.SOURCES.append(launch_events)
+    prometheus.SOURCES.append(model_families)

@@ -17,7 +17,16 @@ SECRET_KEY_LENGTH = 32
 
 
 def register_all() -> None:
-    for check in (data_folder, secret_key, debug_in_public, clear_text_in_public, proxies, compat_ports):
+    checks = (
+        data_folder,
+        secret_key,
+        debug_in_public,
+        clear_text_in_public,
+        proxies,
+        metrics_allow,
+        compat_ports,
+    )
+    for check in checks:
         register(check)
 
 
@@ -81,6 +90,17 @@ def proxies(**_: Any) -> Sequence[CheckMessage]:
     except EnvironmentInvalid as error:
         hint = "Write addresses or networks, like 10.0.0.2,192.168.1.0/24."
         return [Error(str(error), hint=hint, id="sparkweb.E004")]
+    return []
+
+
+def metrics_allow(**_: Any) -> Sequence[CheckMessage]:
+    from metrics_app.views_prometheus import allowed_networks
+
+    try:
+        allowed_networks()
+    except EnvironmentInvalid as error:
+        hint = "Write addresses or networks, like 10.0.0.2,192.168.1.0/24."
+        return [Error(str(error), hint=hint, id="sparkweb.E007")]
     return []
 
 

@@ -385,6 +385,9 @@ STAGE_LIMIT_SECONDS = {
 LAUNCH_EVENTS_KEEP_DAYS = env_int(
     "SPARKWEB_LAUNCH_KEEP_DAYS", 365, "Days that ended launches are kept.", low=1, high=3650
 )
+METRICS_ALLOW = env_list(
+    "SPARKWEB_METRICS_ALLOW", [], "Addresses or networks that may read /metrics without an API key."
+)
 HISTORY_TIERS = tiers_make(
     raw=HOUR * env_int("SPARKWEB_HISTORY_SECONDS_HOURS", 1, "Hours of history in seconds.", low=1, high=48),
     ten=HOUR

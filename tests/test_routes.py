@@ -37,7 +37,7 @@ class Route:
 
     @property
     def is_api(self) -> bool:
-        return self.path.startswith("/api")
+        return self.path.startswith(("/api", "/metrics"))
 
 
 PAGES = """
@@ -54,6 +54,8 @@ audit                   GET   /audit/                     admin
 dashboard               GET   /                           viewer
 nodes                   GET   /nodes/                     viewer
 node                    GET   /nodes/spark-1/             viewer
+scrape                  GET   /metrics                    viewer
+scrape_known            GET   /metrics/known              viewer
 node_history            GET   /nodes/spark-1/history/     viewer
 node_new                GET   /node-new/                  admin
 node_new                POST  /node-new/                  admin
@@ -209,7 +211,7 @@ def test_every_method_of_the_api_stands_in_the_table() -> None:
     answered = {
         (entry.name, method)
         for where, entry in OURS
-        if where.lstrip("^").startswith("api/")
+        if where.lstrip("^").startswith(("api/", "metrics"))
         for method in _methods(entry)
     }
     assert answered == listed

@@ -154,7 +154,8 @@ def _checks_itself(match: ResolverMatch | None) -> bool:
     from sparkweb.accounts.permissions import RolePermission
 
     view = getattr(match.func, "cls", None) if match else None
-    return view is not None and RolePermission in getattr(view, "permission_classes", ())
+    classes = getattr(view, "permission_classes", ())
+    return any(isinstance(one, type) and issubclass(one, RolePermission) for one in classes)
 
 
 def _password_first(request: HttpRequest) -> HttpResponse:

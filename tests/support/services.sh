@@ -16,6 +16,7 @@ ld libc6-dev
 busybox busybox-static
 ip iproute2
 iptables iptables
+promtool prometheus
 TABLE
 }
 
