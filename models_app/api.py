@@ -21,6 +21,7 @@ from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 
 from metrics_app.api import node_of
 from models_app.engine_live import engine_of_launch, engine_unread
+from models_app.failure_cards import comparison_of, failure_of, launch_correct
 from models_app.filters import DefinitionFilter, LaunchFilter
 from models_app.making_room import launch_after_stopping
 from models_app.memory import check_of, fit_json, memory_fit
@@ -40,6 +41,7 @@ from models_app.serializers import (
     MemberSerializer,
     MemoryAnswerSerializer,
 )
+from models_app.serializers_failures import ComparisonSerializer, CorrectionWrite, FailureSerializer
 from models_app.services import (
     catalogue_export,
     catalogue_import,
@@ -138,7 +140,7 @@ class LaunchViewSet(ReadOnlyModelViewSet[Launch]):
     filterset_class = LaunchFilter
     lookup_field = "uid"
     lookup_value_regex = r"[0-9a-f]{16}"
-    required_roles = dict.fromkeys(("create", "stop", "restart"), Role.OPERATOR)
+    required_roles = dict.fromkeys(("create", "stop", "restart", "correct"), Role.OPERATOR)
 
     def get_serializer_class(self) -> type[LaunchSerializer]:
         return LaunchDetailSerializer if self.action == "retrieve" else LaunchSerializer
@@ -177,6 +179,39 @@ class LaunchViewSet(ReadOnlyModelViewSet[Launch]):
     def restart(self, request: Request, uid: str) -> Response:
         launch = launch_restart(launch=self.get_object(), actor=api_actor(request))
         return Response(LaunchSerializer(launch).data, status=status.HTTP_202_ACCEPTED)
+
+    @extend_schema(
+        summary="Why a launch failed",
+        description="Null while it has not. `changes` is what `correct` would start it again with.",
+        responses={200: FailureSerializer, **refusals(404)},
+    )
+    @action(detail=True)
+    def failure(self, _request: Request, uid: str) -> Response:
+        return Response(FailureSerializer({"failure": failure_of(self.get_object())}).data)
+
+    @extend_schema(
+        summary="Start again with the correction",
+        description="The definition stays as it is: the changes belong to the new launch alone.",
+        request=CorrectionWrite,
+        responses={202: LaunchSerializer, 200: LaunchSerializer, **refusals(404, 409)},
+    )
+    @action(detail=True, methods=["post"])
+    def correct(self, request: Request, uid: str) -> Response:
+        wanted = CorrectionWrite(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        launch, made = launch_correct(
+            launch=self.get_object(), actor=api_actor(request), **wanted.validated_data
+        )
+        return Response(LaunchSerializer(launch).data, status=202 if made else 200)
+
+    @extend_schema(
+        summary="Differences to the last good run",
+        description="Null where this definition was never ready on this node before.",
+        responses={200: ComparisonSerializer, **refusals(404)},
+    )
+    @action(detail=True)
+    def comparison(self, _request: Request, uid: str) -> Response:
+        return Response(ComparisonSerializer({"comparison": comparison_of(self.get_object())}).data)
 
     @extend_schema(
         summary="What a launch's engine does now",

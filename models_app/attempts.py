@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from metrics_app.models import Node
+from models_app.conditions import Free, conditions_note, memory_free
 from models_app.engines.specs import spec_read
 from models_app.exceptions import LaunchRefused
 from models_app.members import launch_nodes
@@ -21,13 +22,14 @@ STOP_TIMEOUT_SECONDS = 30
 
 
 @transaction.atomic
-def attempt_begin(launch: Launch, nodes: Sequence[Node] = ()) -> list[LaunchMember]:
+def attempt_begin(launch: Launch, free: Free, nodes: Sequence[Node] = ()) -> list[LaunchMember]:
     """Open the next attempt of a launch on `nodes`, else on those of the attempt before.
 
-    The nodes are nudged on commit. Raises LaunchRefused as members_plan.
+    `free` is what its nodes have left. The nodes are nudged on commit. Raises LaunchRefused as members_plan.
     """
     number = launch.attempts.count() + 1
     members = members_plan(launch, nodes or launch_nodes(launch), number)
+    conditions_note(launch, members, free)
     attempt = LaunchAttempt.objects.create(launch=launch, number=number, generation=launch.generation)
     for member in members:
         member.attempt = attempt
@@ -42,7 +44,7 @@ def attempt_again(launch: Launch, message: str) -> bool:
     Raises LaunchRefused as members_plan, and port_in_use.
     """
     try:
-        return _attempt_again(launch, message)
+        return _attempt_again(launch, message, memory_free(launch_nodes(launch)))
     except IntegrityError:
         launch.refresh_from_db()
         if launch.definition is None:
@@ -51,7 +53,7 @@ def attempt_again(launch: Launch, message: str) -> bool:
 
 
 @transaction.atomic
-def _attempt_again(launch: Launch, message: str) -> bool:
+def _attempt_again(launch: Launch, message: str, free: Free) -> bool:
     attempt_close(launch, "failed")
     due = Launch.objects.filter(
         pk=launch.pk, generation=launch.generation, desired=Desired.RUNNING, live=True
@@ -70,7 +72,7 @@ def _attempt_again(launch: Launch, message: str) -> bool:
     source = launch.state
     launch.refresh_from_db()
     event_add(launch, "attempt", message, source, launch.state)
-    attempt_begin(launch)
+    attempt_begin(launch, free)
     return True
 
 

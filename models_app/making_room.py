@@ -15,6 +15,7 @@ from django.utils import timezone
 from metrics_app.models import Node, NodeStatus
 from models_app import services
 from models_app.attempts import attempt_begin, port_refusal
+from models_app.conditions import memory_free
 from models_app.exceptions import LaunchRefused
 from models_app.members import launches_of_node
 from models_app.memory import memory_fit
@@ -145,12 +146,13 @@ def _look(launch: Launch, definition: ModelDefinition, nodes: list[Node]) -> Non
 def _begin(launch: Launch, definition: ModelDefinition, nodes: list[Node]) -> None:
     """Open its first attempt. Raises LaunchRefused where something else is in the way by now."""
     start_check(definition, nodes)
+    free = memory_free(nodes)
     try:
         with transaction.atomic():
             if not _waiting_end(launch):
                 return
             event_add(launch, "room", "There is room now")
-            attempt_begin(launch, nodes)
+            attempt_begin(launch, free, nodes)
     except IntegrityError:
         raise port_refusal(definition, nodes) from None
 

@@ -178,6 +178,12 @@ class Launch(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     forced_reason = models.CharField(max_length=300, blank=True)
+    settings_overlay = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Settings of this launch alone; null takes one back.",
+    )
+    corrects = models.CharField(max_length=16, blank=True, help_text="The failed launch that this corrects.")
     failure_code = models.CharField(max_length=40, blank=True)
     failure_reason = models.TextField(blank=True)
     retry_at = models.DateTimeField(null=True, blank=True, help_text="When the next attempt begins.")
@@ -296,6 +302,9 @@ class LaunchMember(models.Model):
     image_digest = models.CharField(max_length=120, blank=True)
     spec = models.JSONField(default=dict)
     notes = models.JSONField(default=list)
+    conditions = models.JSONField(
+        default=dict, help_text="Settings that counted, driver, agent and free memory when it began."
+    )
     phase = models.CharField(max_length=12, blank=True)
     stage = models.JSONField(null=True, blank=True)
     exit_code = models.IntegerField(null=True, blank=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -82,13 +83,22 @@ def group_ids(ids: LaunchIds, nodes: Sequence[Node]) -> list[LaunchIds]:
     return [replace(ids, rank=rank, nodes=data) for rank in range(len(nodes))]
 
 
+def with_overlay(definition: ModelDefinition, overlay: dict[str, Any]) -> ModelDefinition:
+    """Return a definition with a launch's own settings over its own; it is a copy, never to be saved."""
+    if not overlay:
+        return definition
+    planned = copy(definition)
+    planned.settings = definition.settings | overlay
+    return planned
+
+
 def members_plan(launch: Launch, nodes: Sequence[Node], number: int) -> list[LaunchMember]:
     """Return the unsaved members of a launch's attempt `number`, one for each node, specs within."""
-    definition = launch.definition
-    if definition is None or not nodes:
+    if launch.definition is None or not nodes:
         raise LaunchRefused(
             f"{launch} cannot start again: its definition or node was deleted", "definition_gone"
         )
+    definition = with_overlay(launch.definition, launch.settings_overlay)
     common = LaunchIds(
         launch=launch.uid,
         member="",

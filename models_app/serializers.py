@@ -124,11 +124,15 @@ class LaunchSerializer(serializers.ModelSerializer[Launch]):
         source="requested_by.username", default=None, allow_null=True, read_only=True
     )
     attempts = AttemptSerializer(many=True, read_only=True)
+    settings_overlay = serializers.DictField(
+        read_only=True, help_text="Settings of this launch alone; null takes one back."
+    )
 
     class Meta:
         model = Launch
         fields = ["uid", "definition", "engine", "node", "nodes", "desired", "state", "status", "live",
-                  "generation", "requested_by", "forced_reason", "failure_code", "failure_reason", "retry_at",
+                  "generation", "requested_by", "forced_reason", "settings_overlay", "corrects",
+                  "failure_code", "failure_reason", "retry_at",
                   "waits_for", "memory_needed_bytes",
                   "created_at", "state_changed_at", "ready_at", "ended_at", "attempts"]  # fmt: skip
         read_only_fields = fields

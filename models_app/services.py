@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from metrics_app.models import Node
 from models_app.attempts import attempt_again, attempt_begin, members_stop, port_refusal
 from models_app.catalogue import Catalogue, CatalogueEntry, CatalogueError, catalogue_dump, catalogue_parse
+from models_app.conditions import Free, memory_free
 from models_app.exceptions import CatalogueInvalid, LaunchRefused
 from models_app.fit import Fit
 from models_app.members import launches_of_node
@@ -23,6 +25,7 @@ from models_app.models import (
     ModelDefinition,
 )
 from models_app.placement import nodes_chosen
+from models_app.planning import with_overlay
 from models_app.start_checks import start_check
 from models_app.transitions import event_add, launch_move
 from models_app.weights import weights_ask_everywhere
@@ -36,9 +39,13 @@ def launch_create(
     actor: Actor,
     force_reason: str = "",
     followers: Sequence[Node] = (),
+    overlay: dict[str, Any] | None = None,
+    corrects: str = "",
 ) -> tuple[Launch, bool]:
     """Ask for a definition to run on a node, and on `followers` too if its model lies on several.
 
+    `overlay` holds settings of this launch alone (None takes one back), `corrects`
+    names the failed launch that they correct.
     Without `followers` they are chosen where there is no choice. Returns the
     launch, and False if it was live already on one of them. Committed before it
     returns; the nodes are nudged on commit. Raises LaunchRefused:
@@ -52,13 +59,16 @@ def launch_create(
     for one in nodes:
         if live := launch_live(definition, one):
             return live, False
-    start_check(definition, nodes)
-    found = [memory_fit(definition, one) for one in nodes]
+    planned = with_overlay(definition, overlay or {})
+    start_check(planned, nodes)
+    found = [memory_fit(planned, one) for one in nodes]
     short = [one for one in found if not one.can_start]
     if short and not force_reason:
         raise short_refusal(definition, short[0])
+    own = {"settings_overlay": overlay or {}, "corrects": corrects}
+    free = memory_free(nodes)
     try:
-        return _launch_write(definition, nodes, actor, force_reason, found[0]), True
+        return _launch_write(definition, nodes, actor, force_reason, found[0], free, own), True
     except IntegrityError:
         for one in nodes:
             if live := launch_live(definition, one):
@@ -73,10 +83,16 @@ def launch_live(definition: ModelDefinition, node: Node) -> Launch | None:
 
 @transaction.atomic
 def _launch_write(
-    definition: ModelDefinition, nodes: Sequence[Node], actor: Actor, force_reason: str, found: Fit
+    definition: ModelDefinition,
+    nodes: Sequence[Node],
+    actor: Actor,
+    force_reason: str,
+    found: Fit,
+    free: Free,
+    own: dict[str, Any],
 ) -> Launch:
-    launch = launch_row_make(definition, nodes[0], actor, found, force_reason)
-    attempt_begin(launch, nodes)
+    launch = launch_row_make(definition, nodes[0], actor, found, force_reason, own=own)
+    attempt_begin(launch, free, nodes)
     return launch
 
 
@@ -87,8 +103,12 @@ def launch_row_make(
     found: Fit,
     force_reason: str = "",
     waits_for: str = "",
+    own: dict[str, Any] | None = None,
 ) -> Launch:
-    """Write the wish alone, with audit and timeline; its first attempt is begun by the caller."""
+    """Write the wish alone, with audit and timeline; its first attempt is begun by the caller.
+
+    `own`: settings_overlay and corrects, as launch_create has them.
+    """
     launch = Launch.objects.create(
         definition=definition,
         definition_slug=definition.slug,
@@ -98,9 +118,10 @@ def launch_row_make(
         requested_by=actor.user,
         forced_reason=force_reason[:300],
         waits_for=waits_for[:300],
+        **(own or {}),
     )
     memory_note(launch, found)
-    audit(actor, "launch_start", launch, launch=launch.uid, force_reason=force_reason)
+    audit(actor, "launch_start", launch, launch=launch.uid, force_reason=force_reason, **(own or {}))
     forced = f", forced: {force_reason}" if force_reason else ""
     event_add(launch, "requested", f"Start requested by {actor.label}{forced}", "", launch.state, actor.label)
     if found.verdict == "tight":

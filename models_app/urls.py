@@ -1,6 +1,6 @@
 from django.urls import path
 
-from models_app import views, views_definitions, views_schedules, views_webhooks
+from models_app import views, views_definitions, views_failures, views_schedules, views_webhooks
 
 urlpatterns = [
     path("models/", views_definitions.definitions, name="definitions"),
@@ -24,6 +24,7 @@ urlpatterns = [
     path("launches/<str:uid>/panel/", views.launch_panel, name="launch_panel"),
     path("launches/<str:uid>/row/", views.launch_row, name="launch_row"),
     path("launches/<str:uid>/stop/", views.launch_stop_view, name="launch_stop"),
+    path("launches/<str:uid>/correct/", views_failures.launch_correct_view, name="launch_correct"),
     path("launches/<str:uid>/restart/", views.launch_restart_view, name="launch_restart"),
     path("schedules/", views_schedules.schedules, name="schedules"),
     path("schedules/new/", views_schedules.schedule_new, name="schedule_new"),

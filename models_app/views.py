@@ -15,6 +15,7 @@ from django_htmx.http import HttpResponseClientRedirect, reswap, retarget, trigg
 from metrics_app.models import Node
 from models_app.engine_live import engine_figures, engine_of_launch
 from models_app.exceptions import LaunchRefused
+from models_app.failure_cards import comparison_of, failure_of
 from models_app.forms import LaunchFilterForm
 from models_app.making_room import launch_after_stopping
 from models_app.memory import memory_fit
@@ -219,5 +220,7 @@ def _launch_context(row: Launch) -> dict[str, Any]:
         "times": progress.times if progress else start_times(row),
         "attempts": list(row.attempts.all()),
         "events": row.events.all()[:EVENTS_SHOWN],
+        "failure": failure_of(row),
+        "comparison": comparison_of(row),
         "last_log": "\n".join(log_tail(row, FAILURE_LOG_LINES)) if failed else "",
     }

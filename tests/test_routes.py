@@ -79,6 +79,7 @@ launch                  GET   /launches/{uid}/            viewer
 launch_panel            GET   /launches/{uid}/panel/      viewer
 launch_row              GET   /launches/{uid}/row/        viewer
 launch_stop             POST  /launches/{uid}/stop/       operator
+launch_correct          POST  /launches/{uid}/correct/    operator
 launch_restart          POST  /launches/{uid}/restart/    operator
 schedules               GET   /schedules/                 viewer
 schedule_new            GET   /schedules/new/             admin
@@ -137,6 +138,9 @@ api_launch-events            GET     /api/launches/{uid}/events          viewer
 api_launch-members           GET     /api/launches/{uid}/members         viewer
 api_launch-log               GET     /api/launches/{uid}/log             viewer
 api_launch-stop              POST    /api/launches/{uid}/stop            operator
+api_launch-correct           POST    /api/launches/{uid}/correct         operator
+api_launch-failure           GET     /api/launches/{uid}/failure         viewer
+api_launch-comparison        GET     /api/launches/{uid}/comparison      viewer
 api_launch-restart           POST    /api/launches/{uid}/restart         operator
 api_schedule-list            GET     /api/schedules                      viewer
 api_schedule-list            POST    /api/schedules                      admin

@@ -42,12 +42,17 @@ def line_clean(line: str) -> str:
     return _CONTROL.sub("", _ANSI.sub("", line)).rstrip()
 
 
+def line_without_prefix(line: str) -> str:
+    """A clean line without time, process and source file, as vLLM writes them before its words."""
+    return _PREFIX.sub("", line).strip()
+
+
 def line_of_failure(lines: list[str]) -> str:
     """The line that says best why it ended: the last error that names a cause, else the last line.
 
     Without time, process and source file; "" when there are no words at all.
     """
-    worded = [line for line in (_PREFIX.sub("", line_clean(raw)).strip() for raw in lines) if line]
+    worded = [line for line in (line_without_prefix(line_clean(raw)) for raw in lines) if line]
     worded = [_with_sentence(line, worded[n + 1 : n + 3]) for n, line in enumerate(worded)]
     errors = [line for line in worded if _ERROR.search(line)]
     causes = [line for line in errors if not _NO_CAUSE.search(line)]

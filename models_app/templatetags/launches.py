@@ -8,6 +8,8 @@ from django import template
 from django.template.context import Context
 
 from metrics_app.models import Node
+from models_app.failure_cards import failure_of
+from models_app.failures.cards import FailureCard
 from models_app.models import Launch, LaunchState, Stage
 from models_app.selectors import Progress, definition_cards, launches_filtered, newest_member
 from models_app.start_stages import STARTING_STATES
@@ -92,6 +94,12 @@ def _css_of_reached(launch: Launch) -> str:
 def stage_label(stage: str) -> str:
     """Write a stage of a start as pages show it."""
     return str(Stage(stage).label)
+
+
+@register.simple_tag
+def failure_short(launch: Launch) -> FailureCard | None:
+    """Return the failure card of a launch, or None while it has not failed."""
+    return failure_of(launch)
 
 
 @register.filter

@@ -79,6 +79,15 @@ OUT_OF_MEMORY = (
     "than desired GPU memory utilization (0.85, 103.4 GiB). Lower gpu_memory_utilization, or stop another "
     "model first."
 )
+OWN_SETTINGS = {"qwen3-coder-30b": {"gpu_memory_utilization": 0.85}}
+CONDITIONS = {
+    "settings": {"gpu_memory_utilization": 0.85},
+    "driver": "580.95",
+    "cuda": "13.0",
+    "docker": "28.3.3",
+    "agent_version": "0.1.0",
+    "memory_available_bytes": 74 * 2**30,
+}
 TRACEBACK = """INFO 11-23 17:40:02 [gpu_worker.py:77] Starting to load model Qwen/Qwen3-Coder-30B-A3B-Instruct
 ERROR 11-23 17:40:09 [core.py:708] EngineCore failed to start.
 ERROR 11-23 17:40:09 [core.py:708] Traceback (most recent call last):
@@ -162,7 +171,7 @@ def seed(now: datetime, admin: User, days: int = 29) -> Node:
             estimated_memory_gb=memory,
             model_id=model_id,
             position=position,
-            settings=SETTINGS if position == 0 else {},
+            settings=SETTINGS if position == 0 else OWN_SETTINGS.get(slug, {}),
             enabled=slug != "chandra-ocr",
             description="Mixture of experts for code, 4-bit; calls tools." if position == 0 else "",
         )
@@ -272,6 +281,7 @@ def _launches(by_slug: dict[str, ModelDefinition], node: Node, admin: User, now:
             container_id="a" * 64 if state != "pulling" else "",
             image_digest="sha256:" + "5d" * 32,
             spec=spec(slug, by_slug[slug].port, row.uid),
+            conditions=CONDITIONS,
             notes=["swap_space is left out: it left vLLM in 0.18; this image may be newer"],
             last_log=TRACEBACK if state in ("failed", "parked") else "",
             exit_code=None if live else 1,
@@ -319,6 +329,12 @@ def _launches(by_slug: dict[str, ModelDefinition], node: Node, admin: User, now:
             ready_at=now - timedelta(minutes=1440 * day - 2),
             **ended(1440 * day - 300),
         )
+    launch("qwen3-coder-30b", "stopped", 900, ready_at=now - timedelta(minutes=880), **ended(700))
+    LaunchAttempt.objects.filter(launch__definition_slug="qwen3-coder-30b").update(ready_at=now)
+    LaunchMember.objects.filter(attempt__launch__definition_slug="qwen3-coder-30b").update(
+        image_digest="sha256:" + "4c" * 32,
+        conditions=CONDITIONS | {"driver": "575.57", "memory_available_bytes": 112 * 2**30},
+    )
     launch("qwen3-coder-30b", "failed", 65, failure_code="exited", failure_reason=OUT_OF_MEMORY, **ended(64))
     launch(
         "ministral-3-14b",
