@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0005_memory_sum'),
+        ('models_app', '0011_schedules'),
     ]
 
     operations = [
