@@ -163,6 +163,11 @@ class NodeModels:
             identity = Identity(launch, member, generation, "", ProbeSpec("none", 0))
             self._facts.refused(identity, "create_failed", reason)
 
+    def ollama_servers(self) -> list[tuple[str, int]]:
+        """Host and port of each Ollama server that a launch runs here."""
+        ours = [one.identity for one in self._observer.containers.values() if one.runs and one.identity]
+        return [(it.probe.host, it.probe.port) for it in ours if it.probe.kind == "ollama"]
+
     # ---- the report ----
 
     def docker_status(self) -> dict[str, Any]:

@@ -17,3 +17,7 @@ class CatalogueInvalid(Refused):
     def __init__(self, problems: list[str]) -> None:
         super().__init__(problems[0], "catalogue_invalid", {"problems": problems})
         self.problems = problems
+
+
+class StorageRefused(Refused):
+    """A download, pull or deletion that cannot be asked for now."""

@@ -1,26 +1,29 @@
-"""Where models_app joins others: facts and a report section at the intake, and what keeps a node."""
+"""Where models_app joins others: facts and report sections at the intake, and what keeps a node."""
 
 from __future__ import annotations
 
 from metrics_app import node_events, prometheus
 from metrics_app import services as nodes
 from metrics_app.history import figures
-from models_app import observing, webhooks
+from models_app import observing, storage_observing, webhooks
 from models_app.history import launch_events, model_figures
 from models_app.prometheus import model_families
 from models_app.selectors import live_on_node
+from models_app.storage_selectors import storage_uses_of
 from models_app.weights import weights_seen
 from sparkweb.node_link import registry
 from sparkweb.outbox.services import channel_register
 
 
 def register() -> None:
-    for verb, handler in observing.FACTS.items():
+    for verb, handler in (observing.FACTS | storage_observing.FACTS).items():
         registry.fact_handler(verb)(handler)
     registry.fact_handler("weights_seen")(weights_seen)
     registry.report_handler("launches")(observing.launches_reported)
+    registry.report_handler("storage")(storage_observing.storage_reported)
     nodes.USES.append(live_on_node)
     channel_register(webhooks.CHANNEL, webhooks.deliver)
     figures.SOURCES.append(model_figures)
     node_events.SOURCES.append(launch_events)
     prometheus.SOURCES.append(model_families)
+    nodes.USES.append(storage_uses_of)

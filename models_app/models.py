@@ -16,6 +16,12 @@ from metrics_app.models import Node
 from models_app.catalogue_check import IDLE_MINUTES_MOST, PRIORITY_MOST
 from models_app.engines.registry import NODES_MOST, SPANNING_ENGINES, calls_tools, context_length
 from models_app.engines.script import script_dir_problem
+from models_app.models_storage import (  # noqa: F401 - Django looks for tables here
+    NodeStorage,
+    StorageEvent,
+    StorageItem,
+    StorageJob,
+)
 
 
 def uid_make() -> str:

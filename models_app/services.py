@@ -27,6 +27,7 @@ from models_app.models import (
 from models_app.placement import nodes_chosen
 from models_app.planning import with_overlay
 from models_app.start_checks import start_check
+from models_app.storage_room import launch_storage_check
 from models_app.transitions import event_add, launch_move
 from models_app.weights import weights_ask_everywhere
 from sparkweb.accounts.actor import Actor, audit
@@ -50,8 +51,8 @@ def launch_create(
     launch, and False if it was live already on one of them. Committed before it
     returns; the nodes are nudged on commit. Raises LaunchRefused:
     definition_disabled, engine_single_node, nodes_wanted,
-    settings_invalid, node_offline, memory_short (not with a `force_reason`),
-    port_in_use.
+    settings_invalid, node_offline, memory_short and disk_short (not with a
+    `force_reason`), being_deleted, port_in_use.
     """
     if live := launch_live(definition, node):
         return live, False
@@ -61,6 +62,8 @@ def launch_create(
             return live, False
     planned = with_overlay(definition, overlay or {})
     start_check(planned, nodes)
+    for one in nodes:
+        launch_storage_check(planned, one, forced=bool(force_reason))
     found = [memory_fit(planned, one) for one in nodes]
     short = [one for one in found if not one.can_start]
     if short and not force_reason:

@@ -1,6 +1,13 @@
 from django.urls import path
 
-from models_app import views, views_definitions, views_failures, views_schedules, views_webhooks
+from models_app import (
+    views,
+    views_definitions,
+    views_failures,
+    views_schedules,
+    views_storage,
+    views_webhooks,
+)
 
 urlpatterns = [
     path("models/", views_definitions.definitions, name="definitions"),
@@ -36,4 +43,12 @@ urlpatterns = [
     path("webhooks/<str:uid>/test/", views_webhooks.webhook_test_view, name="webhook_test"),
     path("webhooks/<str:uid>/secret/", views_webhooks.webhook_secret_view, name="webhook_secret"),
     path("webhooks/<str:uid>/delete/", views_webhooks.webhook_delete_view, name="webhook_delete"),
+    path("nodes/<str:name>/storage/", views_storage.node_storage, name="node_storage"),
+    path("nodes/<str:name>/storage/list/", views_storage.node_storage_list, name="node_storage_list"),
+    path("nodes/<str:name>/storage/jobs/", views_storage.node_storage_jobs, name="node_storage_jobs"),
+    path("nodes/<str:name>/storage/get/", views_storage.node_storage_get, name="node_storage_get"),
+    path("nodes/<str:name>/storage/delete/", views_storage.node_storage_delete, name="node_storage_delete"),
+    path("nodes/<str:name>/storage/scan/", views_storage.node_storage_scan, name="node_storage_scan"),
+    path("storage-jobs/<str:uid>/cancel/", views_storage.storage_job_cancel, name="storage_job_cancel"),
+    path("storage-jobs/<str:uid>/again/", views_storage.storage_job_again, name="storage_job_again"),
 ]

@@ -3,6 +3,7 @@ from django.urls import include, path, re_path
 from models_app import compat
 from models_app.api import CatalogueView, DefinitionViewSet, LaunchViewSet
 from models_app.api_schedules import ScheduleViewSet, TurnViewSet
+from models_app.api_storage import StorageDeleteView, StorageJobViewSet, StorageScanView, StorageView
 from models_app.api_webhooks import WebhookViewSet
 from sparkweb.api import Router
 
@@ -12,8 +13,11 @@ router.register("launches", LaunchViewSet, basename="api_launch")
 router.register("schedules", ScheduleViewSet, basename="api_schedule")
 router.register("turns", TurnViewSet, basename="api_turn")
 router.register("webhooks", WebhookViewSet, basename="api_webhook")
+router.register("storage-jobs", StorageJobViewSet, basename="api_storage_job")
 
 MODEL = r"^models/(?P<model>[^/]+)"
+
+NODE = r"^nodes/(?P<name>[a-z0-9][a-z0-9-]*)/storage"
 
 urlpatterns = [
     re_path(r"^catalogue/?$", CatalogueView.as_view(), name="api_catalogue"),
@@ -24,5 +28,8 @@ urlpatterns = [
     re_path(MODEL + r"/health/?$", compat.Health.as_view(), name="compat_model_health"),
     re_path(MODEL + r"/logs/?$", compat.Logs.as_view(), name="compat_model_logs"),
     re_path(MODEL + r"/memory-check/?$", compat.MemoryCheckView.as_view(), name="compat_model_memory_check"),
+    re_path(NODE + r"/?$", StorageView.as_view(), name="api_node_storage"),
+    re_path(NODE + r"/scan/?$", StorageScanView.as_view(), name="api_node_storage_scan"),
+    re_path(NODE + r"/delete/?$", StorageDeleteView.as_view(), name="api_node_storage_delete"),
     path("", include(router.urls)),
 ]

@@ -20,6 +20,7 @@ from metrics_app.agent import ReportLoop, report_section
 from models_app.agent import NodeModels
 from models_app.agent_weights import WeightsDesk
 from models_app.node.script_place import ScriptPlace
+from models_app.node.storage.agent import NodeStorage, place_configured
 from models_app.node.weights_look import Weights
 from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
@@ -75,20 +76,24 @@ class Agent:
         )
         self.fabric = FabricReader()
         self.weights = WeightsDesk(Weights(config.HF_CACHE, config.OLLAMA_MODELS), self.journal)
+        self.storage = NodeStorage(self.engine, self.journal, place_configured(), self.models.ollama_servers)
         self.loop = ReportLoop(self.reports.send)
 
     def start(self) -> None:
         report_section("agent")(self.agent_section)
         report_section("containers")(self.models.containers)
         report_section("launches")(self.models.launches)
+        report_section("storage")(self.storage.section)
         self.sender.start()
         self.reports.start()
         self.models.start()
         self.weights.start()
+        self.storage.start()
         self.loop.start()
 
     def close(self) -> None:
         self.loop.close()
+        self.storage.close()
         self.models.close()
         self.sender.close()
         self.reports.close()

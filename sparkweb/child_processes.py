@@ -304,3 +304,8 @@ def _die_with(parent: int) -> Callable[[], None]:
             os._exit(1)
 
     return prepare
+
+
+def dies_with_parent(parent: int) -> None:
+    """Have this very process end when `parent` does, or at once if it has already."""
+    _die_with(parent)()

@@ -88,6 +88,25 @@ NIM_CACHE = env_path(
     "Cache of NVIDIA NIMs on the node, mounted into their containers.",
     shown="~/.cache/nim",
 )
+OLLAMA_URL = env_url(
+    "SPARKWEB_OLLAMA_URL",
+    "http://127.0.0.1:11434",
+    "Ollama server of the node itself, asked for its models and used for pulls when no launch serves one.",
+    ("http",),
+)
+HF_ENDPOINT = env_url(
+    "HF_ENDPOINT",
+    "https://huggingface.co",
+    "Hugging Face hub, or a mirror of it, that this node downloads weights from.",
+    ("http", "https"),
+)
+DISK_RESERVE_GB = env_int(
+    "SPARKWEB_DISK_RESERVE_GB",
+    10,
+    "Disk space (GB) that downloads and image pulls must leave free.",
+    low=0,
+    high=10_000,
+)
 INSTALLATION = env_str(
     "SPARKWEB_INSTALLATION",
     "",

@@ -17,6 +17,7 @@ from metrics_app.history.recorder import RECORDER
 from models_app.day import EVERY_SECONDS, day_round
 from models_app.observing import OBSERVED
 from models_app.reconcile import RECONCILER
+from models_app.storage_observing import STORAGE_RECONCILER
 from sparkweb import live
 from sparkweb.celery import app
 from sparkweb.celery_common import worker_run
@@ -66,11 +67,13 @@ def main() -> None:
     intake = Intake(shared_streams())
     reconcile = Loop("reconcile", RECONCILER.launch_reconcile, RECONCILE_EVERY_SECONDS, OBSERVED.changed)
     day = Loop("day", day_round, EVERY_SECONDS)
+    storage = Loop("storage", STORAGE_RECONCILER.storage_reconcile, RECONCILE_EVERY_SECONDS)
     outbox = OutboxLoop()
     clock = threading.Thread(target=beat.Service(app).start, name="beat", daemon=True)
     intake.start()
     reconcile.start()
     day.start()
+    storage.start()
     outbox.start()
     RECORDER.start()
     clock.start()
@@ -79,6 +82,7 @@ def main() -> None:
         worker_run(app, name="control", threads=THREADS, queues=QUEUES)
     finally:
         outbox.stop()
+        storage.stop()
         day.stop()
         reconcile.stop()
         intake.stop()

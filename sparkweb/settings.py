@@ -322,6 +322,8 @@ SPECTACULAR_SETTINGS = {
         "LaunchStateEnum": "models_app.models.LaunchState",
         "NoticeStateEnum": "sparkweb.outbox.models.NoticeState",
         "StageEnum": "models_app.models.Stage",
+        "StorageJobKindEnum": "models_app.models_storage.JobKind",
+        "StorageJobStateEnum": "models_app.models_storage.JobState",
         "CompatStatusEnum": "models_app.serializers.COMPAT_STATUSES",
     },
 }

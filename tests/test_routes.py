@@ -16,7 +16,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from models_app.models import Schedule, Turn, Webhook
+from models_app.models import Schedule, StorageJob, Turn, Webhook
 from sparkweb.accounts.models import ApiKey, User
 from sparkweb.asgi import websocket_urlpatterns
 from tests.factories import AttemptFactory, DefinitionFactory, LaunchFactory, MemberFactory, NodeFactory
@@ -95,6 +95,14 @@ webhook_deliveries      GET   /webhooks/{hook}/deliveries/ admin
 webhook_test            POST  /webhooks/{hook}/test/      admin
 webhook_secret          POST  /webhooks/{hook}/secret/    admin
 webhook_delete          POST  /webhooks/{hook}/delete/    admin
+node_storage            GET   /nodes/spark-1/storage/         viewer
+node_storage_list       GET   /nodes/spark-1/storage/list/    viewer
+node_storage_jobs       GET   /nodes/spark-1/storage/jobs/    viewer
+node_storage_get        POST  /nodes/spark-1/storage/get/     operator
+node_storage_delete     POST  /nodes/spark-1/storage/delete/  admin
+node_storage_scan       POST  /nodes/spark-1/storage/scan/    operator
+storage_job_cancel      POST  /storage-jobs/{uid}/cancel/     operator
+storage_job_again       POST  /storage-jobs/{uid}/again/      operator
 """
 API = """
 schema                       GET     /api/schema/                        viewer
@@ -159,6 +167,14 @@ api_webhook-detail           DELETE  /api/webhooks/{hook}                admin
 api_webhook-test             POST    /api/webhooks/{hook}/test           admin
 api_webhook-secret           POST    /api/webhooks/{hook}/secret         admin
 api_webhook-deliveries       GET     /api/webhooks/{hook}/deliveries     admin
+api_node_storage             GET     /api/nodes/spark-1/storage          viewer
+api_node_storage_scan        POST    /api/nodes/spark-1/storage/scan     operator
+api_node_storage_delete      POST    /api/nodes/spark-1/storage/delete   admin
+api_storage_job-list         GET     /api/storage-jobs                   viewer
+api_storage_job-list         POST    /api/storage-jobs                   operator
+api_storage_job-detail       GET     /api/storage-jobs/{uid}             viewer
+api_storage_job-cancel       POST    /api/storage-jobs/{uid}/cancel      operator
+api_storage_job-events       GET     /api/storage-jobs/{uid}/events      viewer
 api_catalogue                GET     /api/catalogue                      viewer
 api_catalogue                POST    /api/catalogue                      admin
 compat_metrics               GET     /api/metrics                        viewer
@@ -184,6 +200,7 @@ ADMIN_TABLES = {
     "models_app.cataloguedefaults", "models_app.launch", "models_app.launchattempt", "models_app.launchevent",
     "models_app.launchmember", "models_app.modeldefinition", "models_app.stagetiming", "models_app.webhook",
     "models_app.nodeweights",
+    "models_app.nodestorage", "models_app.storageevent", "models_app.storageitem", "models_app.storagejob",
     "node_link.journalcursor", "node_link.rejectedfact",
     "models_app.nodeboot",
     "models_app.schedule", "models_app.turn", "outbox.notice",
@@ -249,6 +266,7 @@ def house(admin: User, operator: User, viewer: User) -> dict[str, Any]:
     Schedule.objects.create(pk=1, name="Day", node=node, days=[0], starts_at="08:00", ends_at="20:00")
     Turn.objects.create(pk=1, node=node, cause="schedule", title="schedule Day")
     Webhook.objects.create(uid=HOOK, name="hook", url="https://example.lan/hook")
+    StorageJob.objects.create(uid=UID, node=node, node_name=node.name, kind="image_pull", title="busybox")
     stranger = User.objects.create(username="stranger")
     ApiKey.objects.create(pk=1, user=stranger, key_hash="x", prefix="sw_x")
     return {"admin": admin, "operator": operator, "viewer": viewer}

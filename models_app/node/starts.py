@@ -15,6 +15,7 @@ from models_app.engines.spec import ContainerSpec
 from models_app.node.facts import Facts
 from models_app.node.identity import Identity, identity_of_labels, identity_of_spec
 from models_app.node.orders import container_order, with_exports
+from models_app.node.storage.image_pulls import image_pull
 from models_app.node.watch import Watch
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.docker_errors import (
@@ -253,7 +254,7 @@ class Starts:
 
         self._checkpoint(job)
         job.phase = "pulling"
-        self._engine.pull(image, on_progress, on_begin)
+        image_pull(self._engine, image, on_progress, on_begin)
         job.phase, job.stage, job.end_pull = "creating", None, None
 
     def _checkpoint(self, job: StartJob) -> None:

@@ -34,6 +34,7 @@ from sparkweb.adapters.docker_errors import (
     refusal,
     unavailable,
 )
+from sparkweb.adapters.docker_images import ListedImage, images_listed
 from sparkweb.adapters.docker_logs import LogDecoder, LogFramesBroken, LogLine
 from sparkweb.adapters.docker_pull import PullProgress
 from sparkweb.adapters.docker_types import (
@@ -174,6 +175,24 @@ class DockerEngine:
         """An image's own entrypoint and arguments. Raises ImageMissing."""
         config = self._call(QUICK_SECONDS, lambda api: api.inspect_image(image), image)["Config"] or {}
         return list(config.get("Entrypoint") or []), list(config.get("Cmd") or [])
+
+    def images(self) -> tuple[list[ListedImage], int]:
+        """All images with the containers of each, and the bytes of all, shared layers counted once."""
+
+        def send(api: docker.APIClient) -> tuple[list[ListedImage], int]:
+            usage = api.df()
+            return images_listed(usage, api.containers(all=True)), int(usage.get("LayersSize") or 0)
+
+        listed: tuple[list[ListedImage], int] = self._call(PATIENT_SECONDS, send)
+        return listed
+
+    def images_folder(self) -> str:
+        """Where the engine keeps its images, on the engine's machine."""
+        return str(self._call(QUICK_SECONDS, lambda api: api.info()).get("DockerRootDir") or "")
+
+    def image_remove(self, name: str) -> None:
+        """Remove a tag, and the image with its last one. Raises ImageMissing, ContainerBusy (in use)."""
+        self._call(PATIENT_SECONDS, lambda api: api.remove_image(name), name)
 
     def pull(
         self,

@@ -65,6 +65,15 @@ class PullProgress:
         return sum(known) if known and len(known) == len(totals) else None
 
     @property
+    def missing_bytes(self) -> int:
+        """Bytes still to be fetched of the layers whose size is known; unpacked they need more."""
+        return sum(
+            (layer.total_bytes or 0) - layer.done_bytes
+            for layer in self._layers.values()
+            if layer.total_bytes
+        )
+
+    @property
     def message(self) -> str:
         """Such as "3 of 9 layers"."""
         ready = sum(layer.status in _READY for layer in self._layers.values())

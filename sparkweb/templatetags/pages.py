@@ -20,6 +20,7 @@ TONES = {
     **dict.fromkeys(
         ("requested", "pulling", "starting", "loading", "stopping", "attempt", "waiting"), "busy"
     ),
+    **dict.fromkeys(("running", "cancelling"), "busy"),
     **dict.fromkeys(("degraded", "parked", "stale", "lost", "dropped"), "warn"),
     **dict.fromkeys(("failed", "offline"), "bad"),
 }

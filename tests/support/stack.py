@@ -65,6 +65,7 @@ class Stack:
             "SPARKWEB_ADMIN_PASSWORD": PASSWORD,
             "SPARKWEB_STATIC_ROOT": str(REPOSITORY / "staticfiles"),
             "SPARKWEB_MEMORY_RESERVE_GB": "1",
+            "SPARKWEB_DISK_RESERVE_GB": "0",
             "DOCKER_HOST": docker_host,
             **environment,
         }
