@@ -322,6 +322,8 @@ SPECTACULAR_SETTINGS = {
         "LaunchStateEnum": "models_app.models.LaunchState",
         "NoticeStateEnum": "sparkweb.outbox.models.NoticeState",
         "StageEnum": "models_app.models.Stage",
+        "StorageJobDesiredEnum": "models_app.models_storage.JobDesired",
+        "DesiredEnum": "models_app.models.Desired",
         "StorageJobKindEnum": "models_app.models_storage.JobKind",
         "StorageJobStateEnum": "models_app.models_storage.JobState",
         "CompatStatusEnum": "models_app.serializers.COMPAT_STATUSES",
