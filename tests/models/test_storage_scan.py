@@ -302,11 +302,12 @@ def test_an_area_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
     one = scanner(stuck, fine, clock=lambda: now[0])
     wait_for(lambda: one.section()["areas"]["images"]["status"] == "ok", "the other area is told", 60)
     now[0] = 500.0
-    assert one.section()["areas"]["hf"]["status"] == "slow"
+    assert one.section()["areas"]["hf"]["status"] == one.listing()["areas"]["hf"]["status"] == "slow"
+    assert ended(one)  # nobody waits for it
     one.tick()  # no second thread is started for it
     assert sum(thread.name == "scan-hf" for thread in threading.enumerate()) == 1
     hangs.set()
-    wait_for(lambda: ended(one), "it came back", 60)
+    wait_for(lambda: one.section()["areas"]["hf"]["status"] == "ok", "it came back", 60)
 
 
 def test_trouble_is_told_in_words_and_odd_names_are_text(tmp_path: Path) -> None:

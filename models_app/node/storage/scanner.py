@@ -105,22 +105,30 @@ class Scanner:
         now = self._clock()
         with self._lock:
             areas = {area.name: self._area_told(area, now) for area in self._areas}
-            scanning = any(area.began_at is not None for area in self._areas)
+            scanning = any(self._is_awaited(area, now) for area in self._areas)
             return {"scanned_at": self._scanned_at, "scanning": scanning, "areas": areas}
+
+    @staticmethod
+    def _is_awaited(area: Area, now: float) -> bool:
+        """Whether an answer is to come; one that is late is not waited for."""
+        if area.began_at is None:
+            return area.ended_at is None
+        return now - area.began_at <= LATE_SECONDS
 
     def _area_told(self, area: Area, now: float) -> dict[str, Any]:
         if area.began_at is not None and now - area.began_at > LATE_SECONDS:
-            message = f"It has not answered for {now - area.began_at:.0f} s; what is shown is from before."
+            message = f"It has not answered for over {LATE_SECONDS:.0f} s; what is shown is from before."
             return {**_NOTHING, **area.told, "status": "slow", "message": message}
         return area.told or {**_NOTHING, "status": "unknown"}
 
     def listing(self) -> dict[str, Any]:
         """All areas with their largest entries, bounded; what is left out is counted."""
+        now = self._clock()
         with self._lock:
             entries = sorted(
                 (entry for area in self._areas for entry in area.entries), key=lambda entry: -entry["bytes"]
             )
-            areas = {area.name: area.told or {**_NOTHING, "status": "unknown"} for area in self._areas}
+            areas = {area.name: self._area_told(area, now) for area in self._areas}
         told = _fitting(entries[:ENTRIES_TOLD])
         left = entries[len(told) :]
         return {
