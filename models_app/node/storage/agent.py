@@ -55,6 +55,7 @@ class NodeStorage:
         self._told = ""
         self._sequence: int | None = None
         self._wanted = False
+        self._closed = False
 
     def start(self) -> None:
         """Take commands."""
@@ -62,6 +63,8 @@ class NodeStorage:
         _node = self
 
     def close(self) -> None:
+        with self._lock:
+            self._closed = True
         self.jobs.close()
 
     def section(self) -> dict[str, Any]:
@@ -84,6 +87,8 @@ class NodeStorage:
         listing = self.scanner.listing()
         digest = listing_digest(listing)
         with self._lock:
+            if self._closed:
+                return
             waits = self._sequence is not None and not self._journal.is_acknowledged(self._sequence)
             if waits or (digest == self._told and not self._wanted):
                 return
