@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -213,6 +214,14 @@ def container_figures(container_id: str, pid: int | None) -> dict[str, Any]:
     with _cgroups_lock:
         _cgroups = _cgroups or ContainerCgroups()
         return _cgroups.figures(container_id, pid)
+
+
+def container_group(container_id: str, pid: int | None) -> Path | None:
+    """Return the control group folder that lists a container's processes; None where it is hidden."""
+    global _cgroups
+    with _cgroups_lock:
+        _cgroups = _cgroups or ContainerCgroups()
+        return _cgroups.directory(container_id, pid)
 
 
 def gpu_memory_held(container_id: str) -> int | None:

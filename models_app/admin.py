@@ -15,6 +15,7 @@ from models_app import admin_schedules, admin_storage, admin_webhooks  # noqa: F
 from models_app.exceptions import LaunchRefused
 from models_app.models import (
     CatalogueDefaults,
+    GuardianAct,
     Launch,
     LaunchAttempt,
     LaunchEvent,
@@ -221,3 +222,12 @@ class CatalogueDefaultsAdmin(ReadOnlyAdmin):
     list_display = ["schema_version", "defaults"]
     list_filter = ["schema_version"]
     search_fields = ["schema_version"]
+
+
+@admin.register(GuardianAct)
+class GuardianActAdmin(ReadOnlyAdmin):
+    list_display = ["at", "node_name", "action", "definition_slug", "victim_kind", "cause", "sentence"]
+    list_filter = ["action", "cause", "victim_kind", "node_name"]
+    search_fields = ["uid", "node_name", "definition_slug", "sentence", "launch__uid"]
+    date_hierarchy = "at"
+    list_select_related = ["launch"]

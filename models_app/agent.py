@@ -14,13 +14,14 @@ from typing import Any
 import structlog
 from celery import shared_task
 
-from metrics_app.agent import container_figures, gpu_memory_held
+from metrics_app.agent import container_figures, container_group, gpu_memory_held
 from models_app.engines.script import ScriptSpec
 from models_app.engines.spec import ProbeSpec, SpecInvalid
 from models_app.engines.specs import LaunchSpec, spec_read
 from models_app.node.engine_watch import EngineWatch
 from models_app.node.facts import FactJournal, Facts
 from models_app.node.followers import Followers, LogStreams
+from models_app.node.guarded import GuardedModels
 from models_app.node.identity import INSTALLATION, Identity, identity_of_spec
 from models_app.node.model_pulls import ModelPulls
 from models_app.node.observer import Observer
@@ -75,6 +76,7 @@ class NodeModels:
             watch,
             (installation, node_name),
         )
+        self.guarded = GuardedModels(engine, self._facts, self._observer, self._prober, container_group)
         self._engines = EngineWatch(self._ready_probes)
         self._stops = Stops(engine, self._facts, self._starts, self._observer)
         self._scripts = ScriptRuns(
@@ -107,6 +109,10 @@ class NodeModels:
     def join(self, timeout_seconds: float) -> bool:
         """Wait until close() is through; whether it is."""
         return self._closed.wait(timeout_seconds)
+
+    def before_end(self, ask: Callable[[], None]) -> None:
+        """Have `ask` called before the end of a container is written down."""
+        self._observer.before_end = ask
 
     # ---- commands ----
 
@@ -319,3 +325,9 @@ def container_stop(
 ) -> None:
     """Stop the container of a member, or its start; or its script."""
     _running_node().container_stop(launch, member, generation, timeout_seconds, kind)
+
+
+@shared_task(name="models.rank", ignore_result=True)
+def rank(member: str, priority: int, pinned: bool) -> None:
+    """How long the memory guardian keeps a member, changed while it runs."""
+    _running_node().guarded.rank(member, priority, pinned)

@@ -22,10 +22,10 @@ from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 from metrics_app.api import node_of
 from models_app.engine_live import engine_of_launch, engine_unread
 from models_app.failure_cards import comparison_of, failure_of, launch_correct
-from models_app.filters import DefinitionFilter, LaunchFilter
+from models_app.filters import DefinitionFilter, GuardianActFilter, LaunchFilter
 from models_app.making_room import launch_after_stopping
 from models_app.memory import check_of, fit_json, memory_fit
-from models_app.models import Launch, LaunchMember, ModelDefinition
+from models_app.models import GuardianAct, Launch, LaunchMember, ModelDefinition
 from models_app.run_lines import docker_run_line_for
 from models_app.selectors import LOG_LINES_MOST, log_tail
 from models_app.serializers import (
@@ -33,6 +33,7 @@ from models_app.serializers import (
     DockerRunSerializer,
     EngineFiguresSerializer,
     EventSerializer,
+    GuardianActSerializer,
     ImportSerializer,
     LaunchDetailSerializer,
     LaunchSerializer,
@@ -255,6 +256,25 @@ class LaunchViewSet(ReadOnlyModelViewSet[Launch]):
     def _page(self, rows: QuerySet[Any], serializer: type[BaseSerializer[Any]]) -> Response:
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(serializer(page, many=True).data)
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="List what memory guardians did",
+        responses={200: GuardianActSerializer(many=True), **refusals()},
+    ),
+    retrieve=extend_schema(
+        summary="One act of a memory guardian", responses={200: GuardianActSerializer, **refusals(404)}
+    ),
+)
+class GuardianActViewSet(ReadOnlyModelViewSet[GuardianAct]):
+    """Models that were stopped before a machine ran out of memory, with the evidence."""
+
+    queryset = GuardianAct.objects.select_related("launch")
+    serializer_class = GuardianActSerializer
+    filterset_class = GuardianActFilter
+    lookup_field = "uid"
+    lookup_value_regex = r"[0-9a-f]{16}"
 
 
 class CatalogueParser(BaseParser):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django_filters import rest_framework as filters
 
-from models_app.models import Launch, LaunchState, ModelDefinition
+from models_app.models import GuardianAct, Launch, LaunchState, ModelDefinition
 
 
 class DefinitionFilter(filters.FilterSet):
@@ -35,3 +35,17 @@ class LaunchFilter(filters.FilterSet):
     class Meta:
         model = Launch
         fields = ["engine"]
+
+
+class GuardianActFilter(filters.FilterSet):
+    """By node, launch, definition, what was done, and when."""
+
+    node = filters.CharFilter(field_name="node_name")
+    launch = filters.CharFilter(field_name="launch__uid", label="Uid of the launch that was ended")
+    definition = filters.CharFilter(field_name="definition_slug")
+    since = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+    until = filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+
+    class Meta:
+        model = GuardianAct
+        fields = ["action"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from metrics_app import node_events, prometheus
 from metrics_app import services as nodes
 from metrics_app.history import figures
-from models_app import observing, storage_observing, webhooks
+from models_app import guardian_acts, observing, storage_observing, webhooks
 from models_app.history import launch_events, model_figures
 from models_app.prometheus import model_families
 from models_app.selectors import live_on_node
@@ -19,8 +19,10 @@ def register() -> None:
     for verb, handler in (observing.FACTS | storage_observing.FACTS).items():
         registry.fact_handler(verb)(handler)
     registry.fact_handler("weights_seen")(weights_seen)
+    registry.fact_handler("guardian_acted")(guardian_acts.guardian_acted)
     registry.report_handler("launches")(observing.launches_reported)
     registry.report_handler("storage")(storage_observing.storage_reported)
+    registry.report_handler("guardian")(guardian_acts.guardian_reported)
     nodes.USES.append(live_on_node)
     channel_register(webhooks.CHANNEL, webhooks.deliver)
     figures.SOURCES.append(model_figures)

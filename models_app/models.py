@@ -336,6 +336,41 @@ class LaunchMember(models.Model):
         return [*(self.spec.get("entrypoint") or []), *self.spec.get("command", [])]
 
 
+class GuardianAction(models.TextChoices):
+    """What the memory guardian did."""
+
+    KILL = "kill", "Stopped it"
+    SPARE = "spare", "Spared it"
+    NOTHING_LEFT = "nothing_left", "Found nothing to stop"
+
+
+class GuardianAct(models.Model):
+    """The evidence of one act of a node's memory guardian."""
+
+    uid = models.CharField(max_length=16, unique=True, editable=False)
+    node = models.ForeignKey(Node, null=True, on_delete=models.SET_NULL, related_name="guardian_acts")
+    node_name = models.CharField(max_length=40)
+    launch = models.ForeignKey(Launch, null=True, on_delete=models.SET_NULL, related_name="guardian_acts")
+    definition_slug = models.CharField(max_length=80, blank=True)
+    action = models.CharField(max_length=16, choices=GuardianAction.choices)
+    victim_kind = models.CharField(max_length=16, blank=True)
+    cause = models.CharField(max_length=24)
+    sentence = models.TextField()
+    available_bytes = models.BigIntegerField()
+    total_bytes = models.BigIntegerField(null=True)
+    floor_bytes = models.BigIntegerField()
+    lower_floor_bytes = models.BigIntegerField()
+    readings = models.JSONField(default=list, help_text="Seconds before it acted, available bytes, stall %.")
+    processes_left = models.PositiveIntegerField(default=0)
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()}: {self.definition_slug or self.node_name}"
+
+
 class LaunchEvent(models.Model):
     """The timeline of a launch."""
 

@@ -20,6 +20,7 @@ BACKOFF_FIRST_SECONDS = 10
 BACKOFF_LONGEST_SECONDS = 300
 PARK_AFTER_FAILURES = 3
 PARK_WITHIN_SECONDS = 600
+MEMORY_GUARDIAN = "memory_guardian"
 
 
 @dataclass
@@ -210,7 +211,8 @@ def launch_died(launch: Launch, code: str, reason: str) -> None:
         launch=launch, outcome=Outcome.FAILED, ended_at__gte=since
     ).count()
     again = (
-        launch.ready_at is not None
+        code != MEMORY_GUARDIAN  # it would take the memory again that was just won back
+        and launch.ready_at is not None
         and launch.definition is not None
         and restarts_by_itself(launch.definition)
     )

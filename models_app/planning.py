@@ -13,10 +13,12 @@ from metrics_app.models import Node
 from models_app.engines.inputs import DefinitionData, LaunchIds, NodeData
 from models_app.engines.registry import SPANNING_ENGINES, SPECS
 from models_app.engines.settings_schema import SettingsInvalid
+from models_app.engines.spec import ContainerSpec
 from models_app.engines.specs import LaunchSpec
 from models_app.exceptions import LaunchRefused
 from models_app.fabric import fabric_of
 from models_app.models import CatalogueDefaults, Launch, LaunchMember, ModelDefinition
+from models_app.node.identity import rank_labels
 from sparkweb.installation import installation_read
 
 EXAMPLE = LaunchIds(launch="0" * 16, member="0" * 16, generation=1, installation="0" * 8, attempt=1)
@@ -114,6 +116,8 @@ def members_plan(launch: Launch, nodes: Sequence[Node], number: int) -> list[Lau
 def _member_plan(definition: ModelDefinition, node: Node, ids: LaunchIds) -> LaunchMember:
     member = LaunchMember(node=node, rank=ids.rank, port=definition.port)
     spec, notes = spec_plan(definition, node, replace(ids, member=member.uid))
+    if isinstance(spec, ContainerSpec):
+        spec = replace(spec, labels={**spec.labels, **rank_labels(definition.priority, definition.pinned)})
     member.container_name, member.image, member.notes = spec.name, spec.image, notes
     member.spec = spec.to_json()
     return member

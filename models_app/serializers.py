@@ -10,6 +10,7 @@ from rest_framework import serializers
 from metrics_app.models import Node
 from models_app.members import launch_node_names
 from models_app.models import (
+    GuardianAct,
     Launch,
     LaunchAttempt,
     LaunchEvent,
@@ -207,6 +208,24 @@ class EngineFiguresSerializer(serializers.Serializer[Any]):
     generation_tokens_per_second = serializers.FloatField(allow_null=True)
     loaded = serializers.BooleanField(allow_null=True, help_text="Ollama: the model is in memory.")
     why = serializers.DictField(child=serializers.CharField())
+
+
+class GuardianActSerializer(serializers.ModelSerializer[GuardianAct]):
+    """What a node's memory guardian did, and by which figures. `launch` is null when nothing was ended."""
+
+    node = serializers.CharField(source="node_name")
+    launch = serializers.CharField(source="launch.uid", default=None, allow_null=True)
+    readings = serializers.ListField(
+        child=serializers.ListField(child=serializers.FloatField(allow_null=True)),
+        help_text="Seconds before it acted, available bytes, percent of the time that all waited for memory",
+    )
+
+    class Meta:
+        model = GuardianAct
+        fields = ["uid", "at", "node", "launch", "definition_slug", "action", "victim_kind", "cause",
+                  "sentence", "available_bytes", "total_bytes", "floor_bytes", "lower_floor_bytes",
+                  "processes_left", "readings"]  # fmt: skip
+        read_only_fields = fields
 
 
 class LogSerializer(serializers.Serializer[Any]):

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from models_app import weights
-from models_app.models import Launch
+from models_app.models import GuardianAct, Launch
 from models_app.schedules import turns_forget
 
 
@@ -17,9 +17,10 @@ from models_app.schedules import turns_forget
 def housekeeping() -> int:
     """Delete launches that ended longer ago than SPARKWEB_LAUNCH_KEEP_DAYS, 500 at a time, and old turns.
 
-    Returns how many rows.
+    With them go the acts of memory guardians. Returns how many rows.
     """
     before = timezone.now() - timedelta(days=settings.LAUNCH_EVENTS_KEEP_DAYS)
+    GuardianAct.objects.filter(at__lt=before).delete()
     old = Launch.objects.filter(live=False, ended_at__lt=before).values_list("pk", flat=True)[:500]
     return Launch.objects.filter(pk__in=list(old)).delete()[0] + turns_forget()
 

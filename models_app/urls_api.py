@@ -1,7 +1,7 @@
 from django.urls import include, path, re_path
 
 from models_app import compat
-from models_app.api import CatalogueView, DefinitionViewSet, LaunchViewSet
+from models_app.api import CatalogueView, DefinitionViewSet, GuardianActViewSet, LaunchViewSet
 from models_app.api_schedules import ScheduleViewSet, TurnViewSet
 from models_app.api_storage import StorageDeleteView, StorageJobViewSet, StorageScanView, StorageView
 from models_app.api_webhooks import WebhookViewSet
@@ -12,6 +12,7 @@ router.register("definitions", DefinitionViewSet, basename="api_definition")
 router.register("launches", LaunchViewSet, basename="api_launch")
 router.register("schedules", ScheduleViewSet, basename="api_schedule")
 router.register("turns", TurnViewSet, basename="api_turn")
+router.register("guardian-acts", GuardianActViewSet, basename="api_guardian_act")
 router.register("webhooks", WebhookViewSet, basename="api_webhook")
 router.register("storage-jobs", StorageJobViewSet, basename="api_storage_job")
 

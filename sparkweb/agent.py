@@ -26,6 +26,9 @@ from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.fabric import FabricReader
 from sparkweb.celery_common import celery_settings, worker_run
+from sparkweb.guardian.figures import MEMINFO
+from sparkweb.guardian.keeper import GuardianSettings, MemoryGuardian
+from sparkweb.guardian.plan import victims_left
 from sparkweb.installation import installation_read
 from sparkweb.logs import level_set, logs_setup
 from sparkweb.node_link.acl import agent_transport_options
@@ -77,6 +80,7 @@ class Agent:
         self.fabric = FabricReader()
         self.weights = WeightsDesk(Weights(config.HF_CACHE, config.OLLAMA_MODELS), self.journal)
         self.storage = NodeStorage(self.engine, self.journal, place_configured(), self.models.ollama_servers)
+        self.guardian = guardian_make(folder / "guardian", self.models)
         self.loop = ReportLoop(self.reports.send)
 
     def start(self) -> None:
@@ -84,14 +88,17 @@ class Agent:
         report_section("containers")(self.models.containers)
         report_section("launches")(self.models.launches)
         report_section("storage")(self.storage.section)
+        report_section("guardian")(self.guardian.section)
         self.sender.start()
         self.reports.start()
         self.models.start()
         self.weights.start()
         self.storage.start()
+        self.guardian.start()
         self.loop.start()
 
     def close(self) -> None:
+        self.guardian.close()
         self.loop.close()
         self.storage.close()
         self.models.close()
@@ -116,6 +123,23 @@ class Agent:
             "secrets": _secret_names(config.SECRETS_DIR),
             "fabric": self.fabric(),
         }
+
+
+def guardian_make(folder: Path, models: NodeModels, meminfo: Path = MEMINFO) -> MemoryGuardian:
+    """Return the memory guardian over a node's models, with what an earlier agent knew of them."""
+    settings = GuardianSettings(
+        enabled=config.GUARDIAN,
+        floor_mb=config.GUARDIAN_FLOOR_MB,
+        lower_floor_mb=config.GUARDIAN_LOWER_FLOOR_MB,
+        horizon_seconds=config.GUARDIAN_HORIZON_SECONDS,
+        protect_ready=config.GUARDIAN_PROTECT_READY,
+    )
+    models.guarded.remember(victims_left(folder))
+    guardian = MemoryGuardian(
+        folder, settings, [models.guarded.victims], models.guarded.acted, config.DOCKER_HOST, meminfo
+    )
+    models.before_end(guardian.collect)
+    return guardian
 
 
 def _host_boot() -> str:

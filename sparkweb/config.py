@@ -123,6 +123,34 @@ SCRIPTS_DIR = env_optional_path(
     "SPARKWEB_SCRIPTS_DIR",
     "Folder on the node whose folders' serve.sh may be run (engine script); off if empty.",
 )
+GUARDIAN = env_bool(
+    "SPARKWEB_GUARDIAN", True, "Run the memory guardian on this node (docs/memory-guardian.md)."
+)
+GUARDIAN_FLOOR_MB = env_int(
+    "SPARKWEB_GUARDIAN_FLOOR_MB",
+    0,
+    "Available memory (MiB) below which starts, sandbox and downloads are ended. "
+    "0: 2.5 % of the node's memory, from 256 MiB to 3 GiB.",
+    low=0,
+    high=1_048_576,
+)
+GUARDIAN_LOWER_FLOOR_MB = env_int(
+    "SPARKWEB_GUARDIAN_LOWER_FLOOR_MB",
+    0,
+    "Available memory (MiB) below which ready models are ended too. 0: half the floor.",
+    low=0,
+    high=1_048_576,
+)
+GUARDIAN_HORIZON_SECONDS = env_int(
+    "SPARKWEB_GUARDIAN_HORIZON_SECONDS",
+    3,
+    "The guardian acts early when memory falls so fast that the lower floor is this near. 0: never early.",
+    low=0,
+    high=60,
+)
+GUARDIAN_PROTECT_READY = env_bool(
+    "SPARKWEB_GUARDIAN_PROTECT_READY", False, "Never end a ready model for want of memory: only tell."
+)
 LOG_LEVEL = env_choice(
     "SPARKWEB_LOG_LEVEL", "info", "How much is logged.", ("debug", "info", "warning", "error")
 )

@@ -321,6 +321,7 @@ SPECTACULAR_SETTINGS = {
         "NodeStatusEnum": "metrics_app.models.NodeStatus",
         "LaunchStateEnum": "models_app.models.LaunchState",
         "NoticeStateEnum": "sparkweb.outbox.models.NoticeState",
+        "GuardianActionEnum": "models_app.models.GuardianAction",
         "StageEnum": "models_app.models.Stage",
         "StorageJobDesiredEnum": "models_app.models_storage.JobDesired",
         "DesiredEnum": "models_app.models.Desired",

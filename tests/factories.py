@@ -6,7 +6,7 @@ import factory
 from factory.django import DjangoModelFactory
 
 from metrics_app.models import Node
-from models_app.models import Launch, LaunchAttempt, LaunchMember, ModelDefinition
+from models_app.models import GuardianAct, Launch, LaunchAttempt, LaunchMember, ModelDefinition
 from sparkweb.accounts.models import Role, User
 
 PASSWORD = "a long test password"
@@ -72,3 +72,28 @@ class MemberFactory(DjangoModelFactory):
     port = factory.SelfAttribute("attempt.launch.definition.port")
     container_name = factory.LazyAttribute(lambda it: f"sparkweb-{it.attempt.launch.definition_slug}-1")
     image = "vllm/vllm-openai:v0.11"
+
+
+class GuardianActFactory(DjangoModelFactory):
+    class Meta:
+        model = GuardianAct
+
+    uid = factory.Sequence(lambda n: f"{n:016x}")
+    launch = factory.SubFactory(LaunchFactory)
+    node = factory.SelfAttribute("launch.node")
+    node_name = factory.SelfAttribute("launch.node_name")
+    definition_slug = factory.SelfAttribute("launch.definition_slug")
+    action = "kill"
+    victim_kind = "start"
+    cause = "below_floor"
+    sentence = (
+        "stopped by the memory guardian: 2.1 GiB of memory were available, less than the floor of 3.0 GiB. "
+        "It was the newest start"
+    )
+    available_bytes = 2_254_857_830
+    total_bytes = 130_663_940_096
+    floor_bytes = 3 * 2**30
+    lower_floor_bytes = 3 * 2**29
+    readings = factory.LazyFunction(
+        lambda: [[-2 + 0.1 * n, 7_400_000_000 - 257_000_000 * n, None] for n in range(21)]
+    )

@@ -19,7 +19,14 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from models_app.models import Schedule, StorageJob, Turn, Webhook
 from sparkweb.accounts.models import ApiKey, User
 from sparkweb.asgi import websocket_urlpatterns
-from tests.factories import AttemptFactory, DefinitionFactory, LaunchFactory, MemberFactory, NodeFactory
+from tests.factories import (
+    AttemptFactory,
+    DefinitionFactory,
+    GuardianActFactory,
+    LaunchFactory,
+    MemberFactory,
+    NodeFactory,
+)
 
 RANK = {"public": 0, "viewer": 1, "operator": 2, "admin": 3}
 UID = "00000000000000aa"
@@ -158,6 +165,8 @@ api_schedule-detail          PATCH   /api/schedules/1                    admin
 api_schedule-detail          DELETE  /api/schedules/1                    admin
 api_turn-list                GET     /api/turns                          viewer
 api_turn-detail              GET     /api/turns/1                        viewer
+api_guardian_act-list        GET     /api/guardian-acts                  viewer
+api_guardian_act-detail      GET     /api/guardian-acts/{uid}            viewer
 api_webhook-list             GET     /api/webhooks                       admin
 api_webhook-list             POST    /api/webhooks                       admin
 api_webhook-detail           GET     /api/webhooks/{hook}                admin
@@ -201,6 +210,7 @@ ADMIN_TABLES = {
     "models_app.launchmember", "models_app.modeldefinition", "models_app.stagetiming", "models_app.webhook",
     "models_app.nodeweights",
     "models_app.nodestorage", "models_app.storageevent", "models_app.storageitem", "models_app.storagejob",
+    "models_app.guardianact",
     "node_link.journalcursor", "node_link.rejectedfact",
     "models_app.nodeboot",
     "models_app.schedule", "models_app.turn", "outbox.notice",
@@ -265,6 +275,7 @@ def house(admin: User, operator: User, viewer: User) -> dict[str, Any]:
     MemberFactory(attempt=AttemptFactory(launch=launch))
     Schedule.objects.create(pk=1, name="Day", node=node, days=[0], starts_at="08:00", ends_at="20:00")
     Turn.objects.create(pk=1, node=node, cause="schedule", title="schedule Day")
+    GuardianActFactory(launch=launch, uid=UID)
     Webhook.objects.create(uid=HOOK, name="hook", url="https://example.lan/hook")
     StorageJob.objects.create(uid=UID, node=node, node_name=node.name, kind="image_pull", title="busybox")
     stranger = User.objects.create(username="stranger")

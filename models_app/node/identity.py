@@ -17,6 +17,8 @@ MEMBER = "sparkweb.member"
 GENERATION = "sparkweb.generation"
 SLUG = "sparkweb.slug"
 PROBE = "sparkweb.probe"
+PRIORITY = "sparkweb.priority"
+PINNED = "sparkweb.pinned"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Identity:
     slug: str
     probe: ProbeSpec
     weights: str = ""
+    priority: int = 0
+    pinned: bool = False
 
     def fact(self) -> dict[str, Any]:
         """What every fact about this container carries."""
@@ -62,6 +66,12 @@ def container_labels(spec: ContainerSpec) -> dict[str, str]:
     }
 
 
+def rank_labels(priority: int, pinned: bool) -> dict[str, str]:
+    """Labels by which the memory guardian knows how long to keep a container; none for what is usual."""
+    labels = {PRIORITY: str(priority)} if priority else {}
+    return {**labels, PINNED: "1"} if pinned else labels
+
+
 def identity_of_labels(labels: Mapping[str, str], installation: str, node: str) -> Identity | None:
     """Whose container this is; None for all that are not of this installation and node.
 
@@ -78,7 +88,16 @@ def identity_of_labels(labels: Mapping[str, str], installation: str, node: str) 
         slug=labels.get(SLUG, ""),
         probe=_probe(labels.get(PROBE, "")),
         weights=labels.get(WEIGHTS_LABEL, ""),
+        priority=_number(labels.get(PRIORITY, "")),
+        pinned=labels.get(PINNED) == "1",
     )
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text[:8])
+    except ValueError:
+        return 0
 
 
 def _probe(text: str) -> ProbeSpec:

@@ -70,6 +70,8 @@ class Observer:
         self.containers: dict[str, Tracked] = {}
         self._status_at = 0.0
         self._stops: dict[str, StopNote] = {}
+        # Asked before an end is written down: whoever ended it may have more to say.
+        self.before_end: Callable[[], None] = lambda: None
         self._closing = threading.Event()
         self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
@@ -215,6 +217,7 @@ class Observer:
         """Write down how it ended; remove it once control has stored that and its log was read."""
         assert one.identity and one.inspection
         if one.exit_sequence is None:
+            self.before_end()
             one.exit_sequence = self._facts.exited(one.identity, self._end_of(one))
             one.exit_seen_at = time.monotonic()
         waited = time.monotonic() - one.exit_seen_at

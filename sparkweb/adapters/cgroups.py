@@ -108,6 +108,12 @@ class ContainerCgroups:
             why["memory_bytes"] = "unsupported"
         return {"cpu_percent": cpu, "memory_bytes": memory, "why": why}
 
+    def directory(self, container_id: str, pid: int | None) -> Path | None:
+        """Return the folder whose `cgroup.procs` lists the container's processes; None where it is hidden."""
+        groups = self._membership(pid) if pid else {}
+        file, _ = self._directory("memory", groups, container_id, "cgroup.procs", "cgroup.procs")
+        return file.parent if file else None
+
     def _cpu_percent(self, group: _Group, now: float) -> float | None:
         if group.cpu is None:
             return None

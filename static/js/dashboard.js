@@ -2,6 +2,7 @@
 import { setText } from "./dom.js";
 import { span } from "./format.js";
 import { schedule } from "./frame.js";
+import { drawGuardian } from "./guardian.js";
 import { History, seriesOf } from "./history.js";
 import { on } from "./live.js";
 import { drawContainers, drawMemberMemory } from "./node_containers.js";
@@ -42,6 +43,7 @@ class NodeView {
     const { report } = this.frame;
     this.section.classList.remove("is-waiting");
     this.drawHead(report);
+    drawGuardian(this.section, report);
     this.drawTiles();
     drawGpus(this.part("gpus"), report);
     if (report.host) {

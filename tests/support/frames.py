@@ -47,6 +47,23 @@ def gpu(index: int = 0, **changes: Any) -> dict[str, Any]:
     }
 
 
+def guardian(**changes: Any) -> dict[str, Any]:
+    """A memory guardian that watches and has not had to act."""
+    return {
+        "status": "armed",
+        "message": None,
+        "floor_bytes": 3 * GIB,
+        "lower_floor_bytes": 3 * GIB // 2,
+        "warning_bytes": 6 * GIB,
+        "horizon_seconds": 3,
+        "protect_ready": False,
+        "victims": [],
+        "last_act": None,
+        "why": {},
+        **changes,
+    }
+
+
 def gb10(**changes: Any) -> dict[str, Any]:
     """The GPU of a DGX Spark: no memory totals, no limit, no fan."""
     held = int(46.2 * GIB)
@@ -203,6 +220,7 @@ def report(
         "gpus": [gb10()],
         "host": host(),
         "containers": containers(member, now),
+        "guardian": guardian(),
         "sampler": {"cost_cpu_percent": 0.8, "rss_bytes": 31_000_000, "late_seconds": 0.001},
     }
     if kind == "two":

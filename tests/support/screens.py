@@ -31,10 +31,11 @@ from django.test.testcases import LiveServerThread
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, WebSocketRoute, sync_playwright
 
+from metrics_app.models import Node
 from models_app.models import Launch, ModelDefinition, Schedule, Webhook
 from sparkweb.accounts.models import Role
 from tests.e2e.browser import CHROMIUM, FLAGS, StaticHandler, own_redis, snapshot_store
-from tests.factories import UserFactory
+from tests.factories import AttemptFactory, GuardianActFactory, LaunchFactory, MemberFactory, UserFactory
 from tests.support import frames
 from tests.support.history_data import history_seed
 from tests.support.page_data import seed
@@ -118,6 +119,19 @@ def check_import(page: Page) -> None:
     page.locator("#import-result .btn-primary").wait_for()
 
 
+def ended_by_guardian() -> str:
+    """The address of a launch that the memory guardian ended."""
+    definition = ModelDefinition.objects.get(slug="nemotron-3-nano-30b")
+    launch = LaunchFactory(
+        definition=definition, node=Node.objects.get(), state="failed", live=False, ended_at=timezone.now(),
+        failure_code="memory_guardian",
+    )  # fmt: skip
+    MemberFactory(attempt=AttemptFactory(launch=launch, outcome="failed"), live=False, exit_code=137)
+    launch.failure_reason = GuardianActFactory(launch=launch).sentence
+    launch.save()
+    return launch.get_absolute_url()  # type: ignore[no-any-return]
+
+
 Act = Callable[[Page], None] | None
 
 
@@ -158,6 +172,7 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "launch-parked": (of("parked"), "gb10", None),
         "schedules": ("/schedules/", "gb10", None),
         "schedule": (Schedule.objects.get(name="Night").get_absolute_url(), "gb10", None),
+        "launch-guardian": (ended_by_guardian(), "gb10", None),
         "webhooks": ("/webhooks/", "gb10", None),
         "webhook": (Webhook.objects.get(name="Home Assistant").get_absolute_url(), "gb10", None),
         "audit": ("/audit/", "gb10", None),
