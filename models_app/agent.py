@@ -36,6 +36,7 @@ from models_app.node.weights import WeightDownloads
 from sparkweb import config
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.hf_hub import HubFile, files_of
+from sparkweb.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
 
@@ -118,6 +119,7 @@ class NodeModels:
 
     def container_start(self, data: Any) -> None:
         """Bring up the container or script of a spec (docs/architecture.md, "The container spec")."""
+        failpoint("start.received")
         try:
             spec = spec_read(data)
         except SpecInvalid as error:
@@ -132,6 +134,7 @@ class NodeModels:
         elif isinstance(spec, ScriptSpec):
             self._scripts.start(spec)
         elif not self._observer.knows(spec.member):
+            failpoint("start.fenced")
             self._observer.first_answer_wait()
             self._starts.run(spec)
             self._observer.look_now()

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from models_app.attempts import attempt_again, members_stop
 from models_app.engine_live import engines_publish
+from models_app.exceptions import LaunchRefused
 from models_app.members import member_label
 from models_app.models import Desired, Launch, LaunchAttempt, LaunchMember, LaunchState, Outcome
 from models_app.planning import restarts_by_itself
@@ -191,13 +192,28 @@ def launch_concluded(launch: Launch, code: str, reason: str) -> None:
     """Nothing of a launch runs any more: that was wanted, or it starts again, or it has failed."""
     if launch.restart_wanted:
         attempt_close(launch, Outcome.STOPPED)
-        attempt_again(launch, "Starting again")
+        _again(launch)
     elif launch.desired == Desired.STOPPED:
         launch_move(launch, LaunchState.STOPPED, message="Stopped")
     elif launch.state == LaunchState.STOPPING:  # one of several died first, and says why
         launch_died(launch, launch.failure_code or code, launch.failure_reason or reason)
     else:
         launch_died(launch, code, reason)
+
+
+def _again(launch: Launch) -> None:
+    """Begin the next attempt, or fail with the reason why there can be none: the fact itself is applied."""
+    try:
+        attempt_again(launch, "Starting again")
+    except LaunchRefused as refused:
+        launch.refresh_from_db()
+        launch_move(
+            launch,
+            LaunchState.FAILED,
+            message=refused.message,
+            failure_code=refused.code,
+            failure_reason=refused.message,
+        )
 
 
 def launch_died(launch: Launch, code: str, reason: str) -> None:

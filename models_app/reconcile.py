@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -22,7 +23,14 @@ from models_app.groups import GroupStep, Step, group_step
 from models_app.making_room import room_awaited
 from models_app.members import launch_nodes, member_label, member_node_name, newest_members
 from models_app.models import Desired, Launch, LaunchMember, LaunchState
-from models_app.observing import OBSERVED, Observations, group_fail, launch_concluded, launch_died
+from models_app.observing import (
+    BACKOFF_LONGEST_SECONDS,
+    OBSERVED,
+    Observations,
+    group_fail,
+    launch_concluded,
+    launch_died,
+)
 from models_app.start_stages import StageClocks, Stood
 from models_app.transitions import launch_move, launch_publish
 from sparkweb.node_link import commands
@@ -37,6 +45,11 @@ ENDED_AFTER_SECONDS = 3.0
 S = LaunchState
 STATUS_ORDER = (NodeStatus.ONLINE, NodeStatus.STALE, NodeStatus.OFFLINE, NodeStatus.NEVER)
 SILENT = (NodeStatus.OFFLINE, NodeStatus.NEVER)
+
+
+def retry_due(retry_at: datetime, now: datetime) -> bool:
+    """Say whether a next attempt is due: also when the clock was set back since, for no wait is so long."""
+    return retry_at <= now or retry_at - now > timedelta(seconds=BACKOFF_LONGEST_SECONDS)
 
 
 def next_step(
@@ -143,7 +156,7 @@ class Reconciler:
             "state": launch.state,
             "desired": launch.desired,
             "restart_wanted": launch.restart_wanted,
-            "retry_due": None if launch.retry_at is None else launch.retry_at <= now,
+            "retry_due": None if launch.retry_at is None else retry_due(launch.retry_at, now),
         }
         steps = [
             next_step(

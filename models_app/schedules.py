@@ -30,11 +30,21 @@ def schedule_zone() -> tzinfo:
 
 def schedules_round(now: datetime) -> None:
     """Open a turn on each node whose windows began or ended, or that booted, and advance the open ones."""
+    scheduled = {*Schedule.objects.values_list("node", flat=True), *_with_windows()}
+    boots = dict(NodeBoot.objects.values_list("node", "host_boot"))
     for node in Node.objects.all():
-        schedule_turn(node, now)
-        boot_turn(node, now)
+        if node.pk in scheduled:
+            schedule_turn(node, now)
+        if boots.get(node.pk) != node.host_boot:
+            boot_turn(node, now)
     for turn in Turn.objects.filter(ended_at=None).select_related("node").order_by("pk"):
         turn_advance(turn, now)
+
+
+def _with_windows() -> QuerySet[Turn, int]:
+    """Return the nodes that ever had a schedule's turn: the last of theirs may have been deleted since."""
+    turns = Turn.objects.filter(cause=Cause.SCHEDULE).order_by()
+    return turns.values_list("node", flat=True).distinct()
 
 
 def active_windows(schedules: list[Schedule], now: datetime) -> dict[int, str]:

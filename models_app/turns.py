@@ -44,6 +44,9 @@ def turn_advance(turn: Turn, now: datetime, observed: Observations = OBSERVED) -
     """Take what steps of an open turn can be taken now; end the turn with its last one."""
     actor = Actor(None, turn.title[:150], "system")
     before = [dict(step) for step in turn.steps]
+    set_back = now < turn.began_at
+    if set_back:
+        turn.began_at = now  # nothing waits for the clock to catch up
     with transaction.atomic():
         for step in turn.steps:
             if step["do"] == "stop" and step["state"] not in FINAL:
@@ -52,8 +55,8 @@ def turn_advance(turn: Turn, now: datetime, observed: Observations = OBSERVED) -
             _start_next(turn, actor, now)
         if all(step["state"] in FINAL for step in turn.steps):
             turn.ended_at = now
-        if turn.ended_at or before != turn.steps:
-            turn.save(update_fields=["steps", "ended_at"])
+        if turn.ended_at or set_back or before != turn.steps:
+            turn.save(update_fields=["steps", "began_at", "ended_at"])
 
 
 # Stops --------------------------------------------------------------------------
@@ -142,7 +145,7 @@ def _start(turn: Turn, step: Step, actor: Actor, now: datetime) -> None:
 
 def _refused(step: Step, refused: LaunchRefused, now: datetime) -> None:
     """Wait for a node that is away, and a while for memory; give up on what time does not mend."""
-    patient = now - datetime.fromisoformat(step["since"]) < MEMORY_PATIENCE
+    patient = timedelta() <= now - datetime.fromisoformat(step["since"]) < MEMORY_PATIENCE
     if refused.code == "node_offline" or (refused.code == "memory_short" and patient):
         step["message"] = f"Waits: {refused.message}"[:300]
     else:

@@ -172,3 +172,14 @@ def broker_url(redis_url: str) -> str:
 
 
 __all__ = [name for name in globals() if name.isupper()] + ["broker_url", "env_list"]
+
+DEBUG = env_bool("SPARKWEB_DEBUG", False, "Show tracebacks in the browser. Never on a machine others reach.")
+FAILPOINT = env_str(
+    "SPARKWEB_FAILPOINT",
+    "",
+    "For tests of SparkWeb itself: where a process dies. Refused without SPARKWEB_DEBUG.",
+)
+if FAILPOINT and not DEBUG:
+    raise EnvironmentInvalid(
+        f"SPARKWEB_FAILPOINT={FAILPOINT!r}: it ends processes, for tests alone; unset it"
+    )

@@ -14,7 +14,7 @@ from celery import beat
 from django.db import DatabaseError, close_old_connections, connections
 
 from metrics_app.history.recorder import RECORDER
-from models_app.day import EVERY_SECONDS, day_round
+from models_app.day import DAY, EVERY_SECONDS
 from models_app.observing import OBSERVED
 from models_app.reconcile import RECONCILER
 from models_app.storage_observing import STORAGE_RECONCILER
@@ -66,7 +66,7 @@ def main() -> None:
     logs_setup("control")
     intake = Intake(shared_streams())
     reconcile = Loop("reconcile", RECONCILER.launch_reconcile, RECONCILE_EVERY_SECONDS, OBSERVED.changed)
-    day = Loop("day", day_round, EVERY_SECONDS)
+    day = Loop("day", DAY.round, EVERY_SECONDS)
     storage = Loop("storage", STORAGE_RECONCILER.storage_reconcile, RECONCILE_EVERY_SECONDS)
     outbox = OutboxLoop()
     clock = threading.Thread(target=beat.Service(app).start, name="beat", daemon=True)

@@ -31,7 +31,7 @@ DATA_DIR = config.DATA_DIR
 NODE_NAME = config.NODE_NAME
 REDIS_URL = config.REDIS_URL
 
-DEBUG = env_bool("SPARKWEB_DEBUG", False, "Show tracebacks in the browser. Never on a machine others reach.")
+DEBUG = config.DEBUG
 SECRET_KEY = env_str(
     "SPARKWEB_SECRET_KEY",
     "",

@@ -27,6 +27,7 @@ from sparkweb.adapters.docker_errors import (
 )
 from sparkweb.adapters.docker_pull import PullProgress
 from sparkweb.adapters.docker_types import ContainerOrder, Inspection, ListedContainer
+from sparkweb.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
 
@@ -174,6 +175,7 @@ class Starts:
         order = container_order(spec, self._secrets_dir)
         self._engine.ports_check(order.ports)
         self._image(job, spec.image)
+        failpoint("start.image")
         if spec.secret_exports:
             order = with_exports(order, spec, self._engine.image_words(spec.image))
         self._checkpoint(job)
@@ -182,6 +184,7 @@ class Starts:
         except NameTaken:
             self._resume(job, spec, self._find_namesake(job, spec))
             return
+        failpoint("start.created")
         self._start(job, container_id, order, adopted=False)
 
     def _find_namesake(self, job: StartJob, spec: ContainerSpec) -> ListedContainer:
@@ -220,11 +223,13 @@ class Starts:
         try:
             self._checkpoint(job)
             self._engine.start(container_id, order)
+            failpoint("start.started")
         except (DockerTrouble, StartAbandoned):
             self._remove(container_id)
             raise
         image = self._engine.inspect(container_id).image
         self._facts.created(job.identity, container_id, self._digest(image), adopted)
+        failpoint("start.told")
 
     def _image(self, job: StartJob, image: str) -> None:
         try:
@@ -254,6 +259,7 @@ class Starts:
 
         self._checkpoint(job)
         job.phase = "pulling"
+        failpoint("start.pulling")
         image_pull(self._engine, image, on_progress, on_begin)
         job.phase, job.stage, job.end_pull = "creating", None, None
 

@@ -60,8 +60,13 @@ def notice_add(*, channel: str, recipient: str, subject: str, payload: dict[str,
 
 
 def notices_due(now: datetime) -> list[Notice]:
-    """Return the oldest due notice of each recipient."""
-    due = Notice.objects.filter(state=NoticeState.WAITING, next_at__lte=now).order_by("pk")
+    """Return the oldest due notice of each recipient.
+
+    One that is due later than any wait is long is due too: the clock was set back.
+    """
+    never = now + timedelta(seconds=WAIT_SECONDS[-1])
+    waiting = Notice.objects.filter(state=NoticeState.WAITING)
+    due = (waiting.filter(next_at__lte=now) | waiting.filter(next_at__gt=never)).order_by("pk")
     first: dict[tuple[str, str], Notice] = {}
     for notice in due[:WAITING_MOST]:
         first.setdefault((notice.channel, notice.recipient), notice)
