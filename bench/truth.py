@@ -73,13 +73,14 @@ def _row(name: str, seconds: list[float]) -> dict[str, Any]:
 
 
 def one_end(stack: Stack, states: LiveStates, deaths: Deaths, name: str, round_: int) -> float:
-    script, end, loading = WAYS[name]
+    script, end = WAYS[name]
     slug = f"{name.replace(' ', '-').lower()}-{round_}"
     stack.import_standin(slug, image=STANDIN, **script)
     uid = stack.launch_start(slug)
-    states.wait(uid, ("loading", "ready") if loading else ("ready",))
-    (container,) = [one for one in stack.containers() if one.labels["sparkweb.launch"] == uid]
-    end(container)
+    if end is not None:
+        states.wait(uid, ("loading", "ready"))
+        (container,) = [one for one in stack.containers() if one.labels["sparkweb.launch"] == uid]
+        end(container)
     died = wait_for(lambda: deaths.at.get(uid), "Docker notes the end", every=0.005)
     told = states.wait(uid, ENDED, after=died - 0.05)
     stack.call("POST", f"/api/launches/{uid}/stop/")
@@ -91,16 +92,12 @@ def _limit(container: Any) -> None:
     container.update(mem_limit="48m", memswap_limit="48m")
 
 
-Way = tuple[dict[str, str], Callable[[Any], None], bool]
-WAYS: dict[str, Way] = {
-    "SIGKILL": ({"STANDIN_LOAD_SECONDS": "0"}, lambda container: container.kill(), False),
-    "exit 1": (
-        {"STANDIN_LOAD_SECONDS": "4", "STANDIN_EXIT_CODE": "1"},
-        lambda container: None,
-        True,
-    ),
-    "OOM kill": ({"STANDIN_LOAD_SECONDS": "8", "STANDIN_OOM_MB": "256"}, _limit, True),
-    "rm -f": ({"STANDIN_LOAD_SECONDS": "0"}, lambda container: container.remove(force=True), False),
+# What the stand-in is told to do, and what is done to its container; None: it ends by itself.
+WAYS: dict[str, tuple[dict[str, str], Callable[[Any], None] | None]] = {
+    "SIGKILL": ({"STANDIN_LOAD_SECONDS": "0"}, lambda container: container.kill()),
+    "exit 1": ({"STANDIN_LOAD_SECONDS": "0", "STANDIN_EXIT_CODE": "1"}, None),
+    "OOM kill": ({"STANDIN_LOAD_SECONDS": "8", "STANDIN_OOM_MB": "256"}, _limit),
+    "rm -f": ({"STANDIN_LOAD_SECONDS": "0"}, lambda container: container.remove(force=True)),
 }
 
 
