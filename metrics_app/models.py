@@ -100,3 +100,6 @@ class Node(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("node", args=[self.name])
+
+
+from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence  # noqa: E402, F401
