@@ -74,3 +74,6 @@ class NodeAdmin(ServiceAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Node) -> None:
         node_delete(node=obj, actor=admin_actor(request))
+
+
+from metrics_app import admin_alerts  # noqa: E402, F401

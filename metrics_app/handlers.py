@@ -7,12 +7,17 @@ from typing import Any
 
 import orjson
 
+from metrics_app.alerts import notices
+from metrics_app.alerts.engine import ENGINE
+from metrics_app.alerts.services import event_clear, event_raise
 from metrics_app.history.recorder import RECORDER
+from metrics_app.models import NodeStatus
 from metrics_app.selectors import live_stream, snapshot_key
 from metrics_app.series import report_series
 from metrics_app.services import node_seen, node_status_set
 from sparkweb import live
 from sparkweb.node_link import registry
+from sparkweb.outbox.services import channel_register
 from sparkweb.shared_streams import shared_streams
 
 SEEN_EVERY_SECONDS = 10.0
@@ -24,11 +29,12 @@ def register() -> None:
     registry.report_listener(report_received)
     registry.status_listener(status_changed)
     registry.report_listener(history_take)
+    channel_register(notices.CHANNEL, notices.deliver)
 
 
 def history_take(node_name: str, report: dict[str, Any], meta: dict[str, Any]) -> None:
-    """Keep a report's figures (metrics_app/history)."""
-    RECORDER.take(node_name, report, meta["received_at"])
+    """Keep a report's figures (metrics_app/history), and let the alerts' rules judge them."""
+    ENGINE.take(node_name, RECORDER.take(node_name, report, meta["received_at"]))
 
 
 def report_received(node_name: str, report: dict[str, Any], meta: dict[str, Any]) -> None:
@@ -55,3 +61,8 @@ def report_received(node_name: str, report: dict[str, Any], meta: dict[str, Any]
 
 def status_changed(node_name: str, status: str) -> None:
     node_status_set(name=node_name, status=status)
+    if status == NodeStatus.OFFLINE:
+        message = "Nothing was heard from it for 10 s: its agent, its Redis or the machine is down"
+        event_raise(event="node_offline", node_name=node_name, message=message, url=f"/nodes/{node_name}/")
+    elif status == NodeStatus.ONLINE:
+        event_clear(event="node_offline", node_name=node_name, message="It reports again")

@@ -38,13 +38,19 @@ class AlertRule(models.Model):
     shipped = models.CharField(max_length=40, blank=True, editable=False, help_text="Came with SparkWeb.")
     kind = models.CharField(max_length=8, choices=RuleKind.choices, default=RuleKind.ABOVE)
     metric = models.CharField(max_length=60, help_text="A metric of history, or an event's name.")
-    subject = models.CharField(max_length=120, blank=True, help_text="Which: a name, * for any part. Empty: all.")
+    subject = models.CharField(
+        max_length=120, blank=True, help_text="Which: a name, * for any part. Empty: all."
+    )
     node_name = models.CharField(max_length=40, blank=True, help_text="Empty: every node.")
     value = models.FloatField(null=True, blank=True, help_text="In the metric's unit; rising: per second.")
-    clear_value = models.FloatField(null=True, blank=True, help_text="Over only at this value. Empty: the same.")
+    clear_value = models.FloatField(
+        null=True, blank=True, help_text="Over only at this value. Empty: the same."
+    )
     for_seconds = models.PositiveIntegerField(default=60, validators=[MaxValueValidator(DAY_SECONDS)])
     hold_seconds = models.PositiveIntegerField(
-        default=60, validators=[MinValueValidator(5), MaxValueValidator(DAY_SECONDS)], help_text="Clear for so long."
+        default=60,
+        validators=[MinValueValidator(5), MaxValueValidator(DAY_SECONDS)],
+        help_text="Clear for so long.",
     )
     window_seconds = models.PositiveIntegerField(
         default=60, validators=[MinValueValidator(10), MaxValueValidator(3_600)], help_text="For rising."
@@ -88,7 +94,10 @@ class Alert(models.Model):
 
     class Meta:
         ordering = ["-fired_at", "-pk"]
-        indexes = [models.Index(fields=["state", "-fired_at"]), models.Index(fields=["node_name", "fired_at"])]
+        indexes = [
+            models.Index(fields=["state", "-fired_at"]),
+            models.Index(fields=["node_name", "fired_at"]),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["rule", "node_name", "series"], condition=Q(state="firing"), name="one_firing_alert"
@@ -102,13 +111,15 @@ class Alert(models.Model):
 class Silence(models.Model):
     """For a while nobody is told: of one rule or all, on one node or all."""
 
-    rule = models.ForeignKey(AlertRule, null=True, blank=True, on_delete=models.CASCADE, related_name="silences")
+    rule = models.ForeignKey(
+        AlertRule, null=True, blank=True, on_delete=models.CASCADE, related_name="silences"
+    )
     node_name = models.CharField(max_length=40, blank=True, help_text="Empty: every node.")
     reason = models.CharField(max_length=200)
     starts_at = models.DateTimeField(default=timezone.now)
     ends_at = models.DateTimeField()
     created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
 
     class Meta:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from metrics_app.alerts.services import alerts_prune
 from metrics_app.history import store
 from metrics_app.node_events import events_prune
 
 
 @shared_task
 def history_prune() -> int:
-    """Delete chunks and events whose time is over. Returns how many rows."""
-    return store.prune() + events_prune()
+    """Delete chunks, events and alerts whose time is over. Returns how many rows."""
+    return store.prune() + events_prune() + alerts_prune()

@@ -1,11 +1,21 @@
 from django.urls import include, path, re_path
 
 from metrics_app.api import NodeViewSet
+from metrics_app.api_alerts import (
+    AlertChannelViewSet,
+    AlertRuleViewSet,
+    AlertViewSet,
+    SilenceViewSet,
+)
 from metrics_app.compat import Containers, LogLevel, Memory, Metrics
 from sparkweb.api import Router
 
 router = Router()
 router.register("nodes", NodeViewSet, basename="api_node")
+router.register("alerts", AlertViewSet, basename="api_alert")
+router.register("alert-rules", AlertRuleViewSet, basename="api_alert_rule")
+router.register("silences", SilenceViewSet, basename="api_silence")
+router.register("alert-channels", AlertChannelViewSet, basename="api_alert_channel")
 
 urlpatterns = [
     re_path(r"^metrics/?$", Metrics.as_view(), name="compat_metrics"),

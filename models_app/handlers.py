@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from metrics_app import node_events, prometheus
 from metrics_app import services as nodes
+from metrics_app.alerts import events
 from metrics_app.history import figures
-from models_app import guardian_acts, observing, storage_observing, webhooks
+from models_app import guardian_acts, launch_alerts, observing, storage_observing, webhooks
 from models_app.history import launch_events, model_figures
 from models_app.prometheus import model_families
 from models_app.selectors import live_on_node
@@ -24,6 +25,7 @@ def register() -> None:
     registry.report_handler("storage")(storage_observing.storage_reported)
     registry.report_handler("guardian")(guardian_acts.guardian_reported)
     nodes.USES.append(live_on_node)
+    events.EVENTS.update(launch_alerts.EVENTS)
     channel_register(webhooks.CHANNEL, webhooks.deliver)
     figures.SOURCES.append(model_figures)
     node_events.SOURCES.append(launch_events)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from models_app import webhooks
+from models_app import launch_alerts, webhooks
 from models_app.models import (
     ENDED_STATES,
     Launch,
@@ -116,6 +116,7 @@ def event_add(
     )
     if target:
         webhooks.launch_changed(launch, event)
+        launch_alerts.launch_changed(launch, target, message)
     transaction.on_commit(lambda: launch_publish(launch))
 
 

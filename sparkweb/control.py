@@ -13,6 +13,7 @@ import structlog
 from celery import beat
 from django.db import DatabaseError, close_old_connections, connections
 
+from metrics_app.alerts.engine import ENGINE
 from metrics_app.history.recorder import RECORDER
 from models_app.day import DAY, EVERY_SECONDS
 from models_app.observing import OBSERVED
@@ -76,6 +77,7 @@ def main() -> None:
     storage.start()
     outbox.start()
     RECORDER.start()
+    ENGINE.start()
     clock.start()
     log.info("control runs", queues=QUEUES)
     try:
@@ -86,5 +88,6 @@ def main() -> None:
         day.stop()
         reconcile.stop()
         intake.stop()
+        ENGINE.stop()
         RECORDER.close()
         live.close()

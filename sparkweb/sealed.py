@@ -27,7 +27,9 @@ def unseal(sealed: str, purpose: str) -> str:
     try:
         return _box(purpose).decrypt(sealed.encode()).decode()
     except InvalidToken:
-        raise SealBroken("SPARKWEB_SECRET_KEY is not the one that this was stored with; enter it again") from None
+        raise SealBroken(
+            "SPARKWEB_SECRET_KEY is not the one that this was stored with; enter it again"
+        ) from None
 
 
 def _box(purpose: str) -> Fernet:

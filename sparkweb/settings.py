@@ -163,6 +163,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
+                "metrics_app.context.alerts_now",
                 "sparkweb.context.page",
             ],
             "builtins": ["sparkweb.templatetags.sparkweb"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,8 +16,11 @@ from django.contrib import admin as django_admin
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from models_app.models import Schedule, StorageJob, Turn, Webhook
+from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence
+from models_app.models import Schedule, Turn, Webhook
 from sparkweb.accounts.models import ApiKey, User
 from sparkweb.asgi import websocket_urlpatterns
 from tests.factories import (
@@ -61,6 +65,23 @@ audit                   GET   /audit/                     admin
 dashboard               GET   /                           viewer
 nodes                   GET   /nodes/                     viewer
 node                    GET   /nodes/spark-1/             viewer
+alerts                  GET   /alerts/                    viewer
+alerts_firing           GET   /alerts/firing/             viewer
+alert_acknowledge       POST  /alerts/1/acknowledge/      operator
+silence_add             POST  /alerts/silences/           operator
+silence_end             POST  /alerts/silences/1/end/     operator
+alert_rules             GET   /alerts/rules/              viewer
+alert_rule_new          GET   /alerts/rules/new/          admin
+alert_rule_new          POST  /alerts/rules/new/          admin
+alert_rule              GET   /alerts/rules/1/            admin
+alert_rule              POST  /alerts/rules/1/            admin
+alert_rule_delete       POST  /alerts/rules/1/delete/     admin
+alert_channels          GET   /alerts/channels/           admin
+alert_channels          POST  /alerts/channels/           admin
+alert_channel           GET   /alerts/channels/1/         admin
+alert_channel           POST  /alerts/channels/1/         admin
+alert_channel_test      POST  /alerts/channels/1/test/    admin
+alert_channel_delete    POST  /alerts/channels/1/delete/  admin
 scrape                  GET   /metrics                    viewer
 scrape_known            GET   /metrics/known              viewer
 node_history            GET   /nodes/spark-1/history/     viewer
@@ -137,6 +158,23 @@ api_node-series              GET     /api/nodes/spark-1/series           viewer
 api_node-samples             GET     /api/nodes/spark-1/samples          viewer
 api_node-samples-csv         GET     /api/nodes/spark-1/samples.csv      viewer
 api_node-events              GET     /api/nodes/spark-1/events           viewer
+api_alert-list               GET     /api/alerts                         viewer
+api_alert-detail             GET     /api/alerts/1                       viewer
+api_alert-acknowledge        POST    /api/alerts/1/acknowledge           operator
+api_alert_rule-list          GET     /api/alert-rules                    viewer
+api_alert_rule-list          POST    /api/alert-rules                    admin
+api_alert_rule-detail        GET     /api/alert-rules/1                  viewer
+api_alert_rule-detail        PATCH   /api/alert-rules/1                  admin
+api_alert_rule-detail        DELETE  /api/alert-rules/1                  admin
+api_silence-list             GET     /api/silences                       viewer
+api_silence-list             POST    /api/silences                       operator
+api_silence-detail           DELETE  /api/silences/1                     operator
+api_alert_channel-list       GET     /api/alert-channels                 admin
+api_alert_channel-list       POST    /api/alert-channels                 admin
+api_alert_channel-detail     GET     /api/alert-channels/1               admin
+api_alert_channel-detail     PATCH   /api/alert-channels/1               admin
+api_alert_channel-detail     DELETE  /api/alert-channels/1               admin
+api_alert_channel-test       POST    /api/alert-channels/1/test          admin
 api_definition-list          GET     /api/definitions                    viewer
 api_definition-list          POST    /api/definitions                    admin
 api_definition-detail        GET     /api/definitions/qwen               viewer
@@ -205,7 +243,8 @@ SESSION_OR_ADMIN_KEY = {("api_key-list", "POST"), ("api_key-detail", "DELETE")}
 ADMIN_TABLES = {
     "accounts.apikey", "accounts.auditentry", "accounts.nodekey", "accounts.user",
     "axes.accessattempt", "axes.accessfailurelog", "axes.accesslog",
-    "metrics_app.node",
+    "metrics_app.alert", "metrics_app.alertchannel", "metrics_app.alertrule", "metrics_app.node",
+    "metrics_app.nodeevent", "metrics_app.silence",
     "models_app.cataloguedefaults", "models_app.launch", "models_app.launchattempt", "models_app.launchevent",
     "models_app.launchmember", "models_app.modeldefinition", "models_app.stagetiming", "models_app.webhook",
     "models_app.nodeweights",
@@ -276,6 +315,13 @@ def house(admin: User, operator: User, viewer: User) -> dict[str, Any]:
     Schedule.objects.create(pk=1, name="Day", node=node, days=[0], starts_at="08:00", ends_at="20:00")
     Turn.objects.create(pk=1, node=node, cause="schedule", title="schedule Day")
     GuardianActFactory(launch=launch, uid=UID)
+    rule = AlertRule.objects.create(pk=1, name="hot", metric="cpu_percent", value=90)
+    Alert.objects.create(
+        pk=1, rule=rule, rule_name="hot", severity="info", node_name="spark-1", series="cpu_percent"
+    )
+    ends_at = timezone.now() + timedelta(hours=1)
+    Silence.objects.create(pk=1, rule=rule, reason="quiet", ends_at=ends_at)
+    AlertChannel.objects.create(pk=1, name="phone", kind="ntfy", sealed_url="x")
     Webhook.objects.create(uid=HOOK, name="hook", url="https://example.lan/hook")
     StorageJob.objects.create(uid=UID, node=node, node_name=node.name, kind="image_pull", title="busybox")
     stranger = User.objects.create(username="stranger")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import orjson
@@ -80,7 +81,9 @@ class AlertEngine:
             self._rules_at = now
             untold_tell()
         with self._lock:
-            readings = {name: Reading(one.at, one.figures, dict(one.seen)) for name, one in self._readings.items()}
+            readings = {
+                name: Reading(one.at, one.figures, dict(one.seen)) for name, one in self._readings.items()
+            }
         for rule in self._rules:
             for node_name, reading in readings.items():
                 self._rule(rule, node_name, reading, now)
@@ -147,10 +150,8 @@ class AlertEngine:
             for place, watch in self._watches.items()
             if watch.pending and place[0] in names
         ]
-        try:
+        with suppress(StreamsDown):
             shared_streams().put(PENDING_KEY, orjson.dumps(rows[:200]), 10)
-        except StreamsDown:
-            pass
 
     def _run(self) -> None:
         while not self._stopped.wait(EVERY_SECONDS):

@@ -2,5 +2,15 @@
 
 from __future__ import annotations
 
-EVENTS: dict[str, str] = {"node_offline": "A node is offline"}
-"""Name and what happened, for forms."""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Event:
+    """`lasts`: it goes on until somebody clears it; else it is over when someone has acknowledged it."""
+
+    label: str
+    lasts: bool = True
+
+
+EVENTS: dict[str, Event] = {"node_offline": Event("A node is offline")}

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 import apprise
 import structlog
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from metrics_app.models_alerts import SEVERITY_RANK, Alert, AlertChannel, AlertState, Severity
+from sparkweb import config
 from sparkweb.accounts.actor import Actor, audit
 from sparkweb.outbox.models import Notice
 from sparkweb.outbox.services import DeliveryFailed, notice_add
@@ -50,7 +50,7 @@ def _type(alert: Alert) -> str:
 def _words(alert: Alert, message: str) -> tuple[str, str]:
     over = alert.state == AlertState.RESOLVED
     title = f"{'Over: ' if over else ''}{alert.rule_name} on {alert.node_name}"
-    lines = [message or alert.message, f"{settings.WEB_URL.rstrip('/')}{alert.url or '/alerts/'}"]
+    lines = [message or alert.message, f"{config.WEB_URL.rstrip('/')}{alert.url or '/alerts/'}"]
     return title, "\n".join(lines)
 
 
@@ -87,7 +87,7 @@ def channel_save(*, channel: AlertChannel, actor: Actor, url: str = "") -> Alert
     """Store a new or changed channel; an empty `url` leaves the address. Raises ValidationError."""
     created = channel.pk is None
     if url:
-        channel.kind, channel.sealed_url = _kind_of(url), seal(url, PURPOSE)
+        channel.kind, channel.sealed_url = kind_of(url), seal(url, PURPOSE)
     elif created:
         raise ValidationError({"url": "The address is missing."})
     channel.full_clean(exclude=["sealed_url", "kind"])
@@ -96,15 +96,15 @@ def channel_save(*, channel: AlertChannel, actor: Actor, url: str = "") -> Alert
     return channel
 
 
-def _kind_of(url: str) -> str:
+def kind_of(url: str) -> str:
     """The scheme of an address that Apprise can send to. Raises ValidationError, which does not quote it."""
     scheme = urlsplit(url.strip()).scheme.lower()
     if not scheme or len(url) > 2_000 or "\0" in url:
-        raise ValidationError({"url": "This is no address of Apprise; it reads like ntfy://host/topic."})
+        raise ValidationError("This is no address of Apprise; it reads like ntfy://host/topic.")
     if scheme in NOT_HERE:
-        raise ValidationError({"url": f"{scheme}:// would tell only the machine that SparkWeb runs on."})
+        raise ValidationError(f"{scheme}:// would tell only the machine that SparkWeb runs on.")
     if apprise.Apprise.instantiate(url) is None:
-        raise ValidationError({"url": f"Apprise cannot send to this {scheme}:// address; see its documentation."})
+        raise ValidationError(f"Apprise cannot send to this {scheme}:// address; see its documentation.")
     return scheme[:40]
 
 
@@ -125,4 +125,6 @@ def channel_test(*, channel: AlertChannel, actor: Actor) -> Notice:
         "type": "info",
         "test": True,
     }
-    return notice_add(channel=CHANNEL, recipient=str(channel.pk), subject=f"Test, by {actor.label}", payload=payload)
+    return notice_add(
+        channel=CHANNEL, recipient=str(channel.pk), subject=f"Test, by {actor.label}", payload=payload
+    )

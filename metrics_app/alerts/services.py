@@ -159,10 +159,13 @@ def _publish() -> None:
 
 @transaction.atomic
 def alert_acknowledge(*, alert: Alert, actor: Actor) -> Alert:
-    """Note that somebody knows: the alert is not told again."""
+    """Note that somebody knows: it is not told any more, and what had only happened is over."""
     fresh = Alert.objects.filter(pk=alert.pk, acknowledged_at=None)
     if fresh.update(acknowledged_at=timezone.now(), acknowledged_by=actor.user):
         audit(actor, "alert_acknowledge", alert, alert=alert.pk)
+        event = EVENTS.get(alert.series.partition("|")[0])
+        if event is not None and not event.lasts:
+            alert_end(alert, f"Acknowledged by {actor.label}")
     alert.refresh_from_db()
     return alert
 
@@ -172,7 +175,7 @@ def rule_save(*, rule: AlertRule, actor: Actor) -> AlertRule:
     """Store a new or changed rule. Raises ValidationError with a sentence for each field."""
     created = rule.pk is None
     rule.full_clean()
-    _rule_check(rule)
+    rule_check(rule)
     rule.save()
     if not created:
         _end_all(rule)
@@ -180,11 +183,13 @@ def rule_save(*, rule: AlertRule, actor: Actor) -> AlertRule:
     return rule
 
 
-def _rule_check(rule: AlertRule) -> None:
-    """Refuse rules that could never fire or never end."""
+def rule_check(rule: AlertRule) -> None:
+    """Refuse a rule that could never fire or never end. Raises ValidationError."""
     if rule.kind == RuleKind.EVENT:
         if rule.metric not in EVENTS:
-            raise ValidationError({"metric": f"There is no event {rule.metric!r}; there are {', '.join(EVENTS)}."})
+            raise ValidationError(
+                {"metric": f"There is no event {rule.metric!r}; there are {', '.join(EVENTS)}."}
+            )
         return
     metric = METRICS.get(rule.metric)
     if metric is None:
@@ -196,9 +201,13 @@ def _rule_check(rule: AlertRule) -> None:
     if rule.value is None or rule.value != rule.value or abs(rule.value) == float("inf"):
         raise ValidationError({"value": "This kind of rule needs a value."})
     if rule.kind == RuleKind.ABOVE and rule.value >= metric.high:
-        raise ValidationError({"value": f"It is never above {rule.value:g}: {metric.label} ends at {metric.high:g}."})
+        raise ValidationError(
+            {"value": f"It is never above {rule.value:g}: {metric.label} ends at {metric.high:g}."}
+        )
     if rule.kind == RuleKind.BELOW and rule.value <= metric.low:
-        raise ValidationError({"value": f"It is never below {rule.value:g}: {metric.label} begins at {metric.low:g}."})
+        raise ValidationError(
+            {"value": f"It is never below {rule.value:g}: {metric.label} begins at {metric.low:g}."}
+        )
     _clear_check(rule)
 
 
@@ -256,7 +265,9 @@ def alerts_prune() -> int:
     """Delete alerts that ended a year ago and silences that are long over. Returns how many rows."""
     before = timezone.now() - ENDED_KEEP
     old = list(
-        Alert.objects.filter(state=AlertState.RESOLVED, resolved_at__lt=before).values_list("pk", flat=True)[:PRUNE_ROWS]
+        Alert.objects.filter(state=AlertState.RESOLVED, resolved_at__lt=before).values_list("pk", flat=True)[
+            :PRUNE_ROWS
+        ]
     )
     Silence.objects.filter(ends_at__lt=before).delete()
     return Alert.objects.filter(pk__in=old).delete()[0]

@@ -38,9 +38,11 @@ METRICS: dict[str, Metric] = {
         Metric("load", "Load, 1 min", "", "host", high=1e6),
         Metric("memory_used_bytes", "Memory used", "bytes", "host"),
         Metric("memory_available_bytes", "Memory available", "bytes", "host"),
+        Metric("memory_available_percent", "Memory available", "percent", "host", high=100),
         Metric("memory_reclaimable_bytes", "Memory reclaimable", "bytes", "host"),
         Metric("swap_used_bytes", "Swap used", "bytes", "host"),
         Metric("temperature_celsius", "Temperature", "°C", "host", low=-50, high=200),
+        Metric("gpu_up", "Answers", "", "gpu", high=1),
         Metric("gpu_utilization_percent", "Utilisation", "percent", "gpu", high=100),
         Metric("gpu_memory_bytes", "Memory held", "bytes", "gpu"),
         Metric("gpu_power_watts", "Power", "W", "gpu", high=5_000),
@@ -48,6 +50,7 @@ METRICS: dict[str, Metric] = {
         Metric("gpu_clock_mhz", "SM clock", "MHz", "gpu", high=20_000),
         Metric("gpu_fan_percent", "Fan", "percent", "gpu", high=300),
         Metric("disk_used_bytes", "Used", "bytes", "disk"),
+        Metric("disk_used_percent", "Used", "percent", "disk", high=100),
         Metric("disk_read_bytes_per_second", "Read", "bytes/s", "disk", high=1e13),
         Metric("disk_write_bytes_per_second", "Written", "bytes/s", "disk", high=1e13),
         Metric("network_receive_bytes_per_second", "Received", "bytes/s", "network", high=1e13),
@@ -137,11 +140,17 @@ def _all(report: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in HOST:
         yield name, host.get(name)
     load = host.get("load")
+    yield (
+        "memory_available_percent",
+        _share(host.get("memory_available_bytes"), host.get("memory_total_bytes")),
+    )
     yield "load", load[0] if isinstance(load, list) and load else None
     yield from _gpus(report)
     for disk in _rows(host.get("disks")):
         for name in ("used_bytes", "read_bytes_per_second", "write_bytes_per_second"):
             yield key_make(f"disk_{name}", disk.get("mount")), disk.get(name)
+        share = _share(disk.get("used_bytes"), disk.get("total_bytes"))
+        yield key_make("disk_used_percent", disk.get("mount")), share
     for link in _rows(host.get("networks")):
         for name in ("receive_bytes_per_second", "transmit_bytes_per_second"):
             yield key_make(f"network_{name}", link.get("name")), link.get(name)
@@ -157,8 +166,16 @@ def _gpus(report: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for gpu in _rows(report.get("gpus")):
         for name, field in GPU.items():
             yield key_make(name, gpu.get("index")), gpu.get(field)
+        if gpu.get("state") in ("ok", "lost"):
+            yield key_make("gpu_up", gpu.get("index")), int(gpu["state"] == "ok")
         held, used = gpu.get("memory_held_bytes"), gpu.get("memory_used_bytes")
         yield key_make("gpu_memory_bytes", gpu.get("index")), used if used is not None else held
+
+
+def _share(part: Any, whole: Any) -> float | None:
+    if isinstance(part, int | float) and isinstance(whole, int | float) and whole > 0:
+        return 100 * part / whole
+    return None
 
 
 def _dict(value: Any) -> dict[str, Any]:

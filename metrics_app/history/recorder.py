@@ -16,7 +16,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 
-from metrics_app.history.figures import report_figures
+from metrics_app.history.figures import Figures, report_figures
 from metrics_app.history.open_chunks import Closed, OpenChunks, chunks_merge
 from metrics_app.history.packing import Chunk, chunk_pack
 from metrics_app.history.store import chunk_find, chunk_store, open_find, open_put
@@ -53,8 +53,8 @@ class Recorder:
         if self._thread is not None:
             self._thread.join(3.0)
 
-    def take(self, node_name: str, report: dict[str, Any], received_at: float) -> None:
-        """Keep one report's figures, at control's time in seconds."""
+    def take(self, node_name: str, report: dict[str, Any], received_at: float) -> Figures:
+        """Keep one report's figures, at control's time in seconds; returns them."""
         figures = report_figures(node_name, report)
         with self._lock:
             closed = self._open.take(node_name, received_at, figures)
@@ -63,6 +63,7 @@ class Recorder:
                 self._closed.put_nowait(one)
             except queue.Full:
                 log.error("history is lost: the database takes nothing", node=node_name, tier=one.tier.number)
+        return figures
 
     def flush(self) -> None:
         """Store what is closed, show what is open. Raises DatabaseError, and keeps what is not stored."""

@@ -1,5 +1,6 @@
 // What every page runs.
 import "./ages.js";
+import "./alerts.js";
 import "./copy.js";
 import "./dialogs.js";
 import "./engine_figures.js";

@@ -37,6 +37,7 @@ from sparkweb.accounts.models import Role
 from tests.e2e.browser import CHROMIUM, FLAGS, StaticHandler, own_redis, snapshot_store
 from tests.factories import AttemptFactory, GuardianActFactory, LaunchFactory, MemberFactory, UserFactory
 from tests.support import frames
+from tests.support.alert_data import alerts_seed
 from tests.support.history_data import history_seed
 from tests.support.page_data import seed
 
@@ -153,6 +154,10 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "account": ("/", "gb10", open_account),
         "nodes": ("/nodes/", "gb10", None),
         "node": ("/nodes/spark-1/", "gb10", None),
+        "alerts": ("/alerts/", "gb10", None),
+        "alert-rules": ("/alerts/rules/", "gb10", None),
+        "alert-rule": ("/alerts/rules/new/", "gb10", None),
+        "alert-channels": ("/alerts/channels/", "gb10", None),
         "history": ("/nodes/spark-1/history/?range=21600", "gb10", None),
         "history-day": ("/nodes/spark-1/history/?range=86400&compare=86400&tab=gpu", "gb10", None),
         "history-model": ("/nodes/spark-1/history/?range=3600&tab=model", "gb10", None),
@@ -239,6 +244,7 @@ def main() -> None:
             if not only or name in only:
                 take(browser, base, None if name == "login" else cookie, folder, name, url, "", None)
         seed(timezone.now(), admin)
+        alerts_seed("spark-1")
         history_seed("spark-1", now=time.time(), seconds=3 * 86400)
         snapshot_store(redis, "spark-1", frames.report(now=time.time()), time.time())
         for name, (url, kind, act) in pages().items():

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from metrics_app.alerts.shipped import rules_ship
 from metrics_app.models import Node
 from metrics_app.services import node_create
 from sparkweb import config
@@ -33,6 +34,7 @@ class Command(BaseCommand):
         if once:
             self.stdout.write(f"First user: {ADMIN_NAME}\nOne-time password: {once}\nIt is shown only now.")
         node_ensure(config.NODE_NAME, config.NODE_KEY_FILE)
+        rules_ship()
 
 
 def _migrations_wait() -> bool:
