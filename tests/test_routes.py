@@ -18,9 +18,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from models_app.models import Schedule, StorageJob, Turn, Webhook
 from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence
-from models_app.models import Schedule, Turn, Webhook
+from models_app.models import Schedule, StorageJob, Turn, Webhook
 from sparkweb.accounts.models import ApiKey, User
 from sparkweb.asgi import websocket_urlpatterns
 from tests.factories import (
