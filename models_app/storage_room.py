@@ -9,7 +9,7 @@ from models_app.models_storage import JobKind, JobState, NodeStorage, StorageIte
 from models_app.storage_uses import definition_needs, provides
 from sparkweb import config
 
-GB = 10**9
+GIB = 2**30
 HF_ENGINES = ("vllm", "sglang", "trtllm")
 
 
@@ -35,11 +35,11 @@ def _room_check(definition: ModelDefinition, node: Node) -> None:
     listing = NodeStorage.objects.filter(node=node).first()
     free = ((listing.areas if listing else {}).get("hf") or {}).get("free_bytes")
     missing = weights_missing_bytes(definition.model_id, node)
-    reserve = config.DISK_RESERVE_GB * GB
+    reserve = config.DISK_RESERVE_GB * GIB
     if isinstance(free, int) and missing is not None and missing > free - reserve:
         raise LaunchRefused(
-            f"The weights of {definition.name} need {missing / GB:.1f} GB more on {node}; its disk has "
-            f"{free / GB:.1f} GB free, of which {config.DISK_RESERVE_GB} GB stay free. Delete something",
+            f"The weights of {definition.name} need {missing / GIB:.1f} GiB more on {node}; its disk has "
+            f"{free / GIB:.1f} GiB free, of which {config.DISK_RESERVE_GB} GiB stay free. Delete something",
             "disk_short",
         )
 

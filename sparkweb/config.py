@@ -103,7 +103,7 @@ HF_ENDPOINT = env_url(
 DISK_RESERVE_GB = env_int(
     "SPARKWEB_DISK_RESERVE_GB",
     10,
-    "Disk space (GB) that downloads and image pulls must leave free.",
+    "Disk space (GiB) that downloads and image pulls must leave free.",
     low=0,
     high=10_000,
 )

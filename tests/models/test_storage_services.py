@@ -23,7 +23,7 @@ from tests.factories import AttemptFactory, DefinitionFactory, LaunchFactory, Me
 
 pytestmark = pytest.mark.django_db
 Nudges = list[tuple[str, str, dict[str, Any]]]
-GB = 10**9
+GB = 2**30
 
 
 def entry(key: str, name: str, **fields: Any) -> dict[str, Any]:
@@ -327,7 +327,7 @@ def test_weights_that_are_known_and_do_not_fit_are_refused(
     )
     definition = DefinitionFactory(slug="big", model_id="org/model")
     with pytest.raises(
-        LaunchRefused, match=r"need 40\.0 GB more on spark-1; its disk has 30\.0 GB"
+        LaunchRefused, match=r"need 40\.0 GiB more on spark-1; its disk has 30\.0 GiB"
     ) as refused:
         start(definition, node, someone)
     assert refused.value.code == "disk_short"

@@ -35,11 +35,19 @@ from metrics_app.models import Node
 from models_app.models import Launch, ModelDefinition, Schedule, Webhook
 from sparkweb.accounts.models import Role
 from tests.e2e.browser import CHROMIUM, FLAGS, StaticHandler, own_redis, snapshot_store
-from tests.factories import AttemptFactory, GuardianActFactory, LaunchFactory, MemberFactory, UserFactory
+from tests.factories import (
+    AttemptFactory,
+    GuardianActFactory,
+    LaunchFactory,
+    MemberFactory,
+    NodeFactory,
+    UserFactory,
+)
 from tests.support import frames
 from tests.support.alert_data import alerts_seed
 from tests.support.history_data import history_seed
 from tests.support.page_data import seed
+from tests.support.page_storage import storage_seed
 
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 LOG = [
@@ -161,6 +169,7 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "history": ("/nodes/spark-1/history/?range=21600", "gb10", None),
         "history-day": ("/nodes/spark-1/history/?range=86400&compare=86400&tab=gpu", "gb10", None),
         "history-model": ("/nodes/spark-1/history/?range=3600&tab=model", "gb10", None),
+        "storage": ("/nodes/spark-1/storage/", "gb10", None),
         "node-new": ("/node-new/", "gb10", None),
         "models": ("/models/", "gb10", None),
         "model": (slug, "gb10", None),
@@ -243,8 +252,13 @@ def main() -> None:
         for name, url in empty.items():
             if not only or name in only:
                 take(browser, base, None if name == "login" else cookie, folder, name, url, "", None)
+        if not only or "empty-storage" in only:
+            lone = NodeFactory(name="spark-0")
+            take(browser, base, cookie, folder, "empty-storage", "/nodes/spark-0/storage/", "", None)
+            lone.delete()
         seed(timezone.now(), admin)
         alerts_seed("spark-1")
+        storage_seed(timezone.now(), admin)
         history_seed("spark-1", now=time.time(), seconds=3 * 86400)
         snapshot_store(redis, "spark-1", frames.report(now=time.time()), time.time())
         for name, (url, kind, act) in pages().items():

@@ -13,6 +13,7 @@ from models_app.node.storage.areas import Areas
 from models_app.node.storage.jobs import Place, StorageJobs
 from models_app.node.storage.ollama_servers import OllamaServers
 from models_app.node.storage.scanner import Scanner, listing_digest
+from models_app.node.storage.space import GIB
 from sparkweb import config
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.node_link.journal import JournalUnavailable
@@ -27,7 +28,7 @@ def place_configured() -> Place:
         hf_endpoint=config.HF_ENDPOINT,
         secrets_dir=config.SECRETS_DIR,
         ollama=config.OLLAMA_MODELS,
-        reserve_bytes=config.DISK_RESERVE_GB * 10**9,
+        reserve_bytes=config.DISK_RESERVE_GB * GIB,
     )
 
 

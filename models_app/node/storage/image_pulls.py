@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from models_app.node.storage.space import room_of, short_sentence
+from models_app.node.storage.space import GIB, room_of, short_sentence
 from sparkweb import config
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.docker_errors import DockerTrouble, PullCancelled, PullFailed
@@ -38,7 +38,7 @@ def image_pull(
     DockerEngine.pull does, ImageDiskShort and ImageDiskFull.
     """
     folder = Path(engine.images_folder() or "/")
-    reserve = config.DISK_RESERVE_GB * 10**9 if reserve_bytes is None else reserve_bytes
+    reserve = config.DISK_RESERVE_GB * GIB if reserve_bytes is None else reserve_bytes
     short: list[str] = []
     ends: list[Callable[[], None]] = []
 

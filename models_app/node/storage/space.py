@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-GB = 10**9
+GIB = 2**30
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -48,8 +48,8 @@ def room_require(folder: Path, needed_bytes: int, reserve_bytes: int, what: str)
 def short_sentence(
     what: str, folder: Path | str, needed_bytes: int, free_bytes: int, reserve_bytes: int
 ) -> str:
-    """Say what does not fit where, with all three figures in GB."""
+    """Say what does not fit where, with all three figures in GiB."""
     return (
-        f"{what} needs {needed_bytes / GB:.1f} GB more; {folder} has {free_bytes / GB:.1f} GB free, of which "
-        f"{reserve_bytes / GB:.0f} GB stay free. Delete something first."
+        f"{what} needs {needed_bytes / GIB:.1f} GiB more; {folder} has {free_bytes / GIB:.1f} GiB free, "
+        f"of which {reserve_bytes / GIB:.0f} GiB stay free. Delete something first."
     )
