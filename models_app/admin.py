@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from metrics_app.selectors import local_node
-from models_app import admin_schedules, admin_storage, admin_webhooks  # noqa: F401 - register their tables
+from models_app import admin_changes, admin_schedules, admin_storage, admin_webhooks  # noqa: F401 - they register
 from models_app.exceptions import LaunchRefused
 from models_app.models import (
     CatalogueDefaults,

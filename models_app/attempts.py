@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from metrics_app.models import Node
 from models_app.conditions import Free, conditions_note, memory_free
+from models_app.definition_changes import ran_with
 from models_app.engines.specs import spec_read
 from models_app.exceptions import LaunchRefused
 from models_app.members import launch_nodes
@@ -30,7 +31,12 @@ def attempt_begin(launch: Launch, free: Free, nodes: Sequence[Node] = ()) -> lis
     number = launch.attempts.count() + 1
     members = members_plan(launch, nodes or launch_nodes(launch), number)
     conditions_note(launch, members, free)
-    attempt = LaunchAttempt.objects.create(launch=launch, number=number, generation=launch.generation)
+    attempt = LaunchAttempt.objects.create(
+        launch=launch,
+        number=number,
+        generation=launch.generation,
+        ran_with=ran_with(launch.definition) if launch.definition else {},
+    )
     for member in members:
         member.attempt = attempt
         member.save()

@@ -25,7 +25,7 @@ from models_app.setting_fields import (
 )
 from sparkweb.accounts.models import User
 
-RESERVED_SLUGS = {"new", "import", "export"}
+RESERVED_SLUGS = {"new", "import", "export", "changes"}
 CHECKBOX = {"class": "form-check-input me-1"}
 NO_NUL = RegexValidator("\x00", "must not contain the character NUL", inverse_match=True)
 

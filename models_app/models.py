@@ -254,6 +254,7 @@ class LaunchAttempt(models.Model):
     ready_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=8, choices=Outcome.choices, default=Outcome.OPEN)
+    ran_with = models.JSONField(default=dict, help_text="The definition as it was used, defaults within.")
     failure_reason = models.TextField(blank=True)
 
     class Meta:
@@ -391,6 +392,7 @@ class LaunchEvent(models.Model):
 
 
 # Each of these files needs what stands above.
+from models_app.models_changes import DefinitionChange  # noqa: E402, F401
 from models_app.models_memory import NodeWeights  # noqa: E402, F401
 from models_app.models_schedules import NodeBoot, Schedule, Turn  # noqa: E402, F401
 from models_app.models_webhooks import Webhook  # noqa: E402, F401

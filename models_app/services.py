@@ -12,6 +12,8 @@ from metrics_app.models import Node
 from models_app.attempts import attempt_again, attempt_begin, members_stop, port_refusal
 from models_app.catalogue import Catalogue, CatalogueEntry, CatalogueError, catalogue_dump, catalogue_parse
 from models_app.conditions import Free, memory_free
+from models_app.changes import FieldChange, field_changes
+from models_app.definition_changes import change_note, picture, stored_picture
 from models_app.exceptions import CatalogueInvalid, LaunchRefused
 from models_app.fit import Fit
 from models_app.members import launches_of_node
@@ -24,6 +26,7 @@ from models_app.models import (
     LaunchState,
     ModelDefinition,
 )
+from models_app.models_changes import ChangeKind
 from models_app.placement import nodes_chosen
 from models_app.planning import with_overlay
 from models_app.start_checks import start_check
@@ -198,19 +201,34 @@ class ImportResult:
     unchanged: list[str] = field(default_factory=list)
 
 
-def catalogue_import(*, text: bytes, filename: str, actor: Actor) -> ImportResult:
+@dataclass(frozen=True)
+class ImportLine:
+    """One model of a file: new, updated or unchanged, and what would differ."""
+
+    slug: str
+    name: str
+    verdict: str
+    fields: list[FieldChange]
+
+
+def catalogue_import(
+    *, text: bytes, filename: str, actor: Actor, only: set[str] | None = None
+) -> ImportResult:
     """Take over a models.yaml whole, or not at all. What it does not name stays as it is.
 
+    `only` names the models to take over; their problems are those of the whole file.
     Raises CatalogueInvalid with every problem by file, line and key.
     """
     catalogue = _parsed(text, filename)
+    if only is not None:
+        catalogue.entries = [entry for entry in catalogue.entries if entry.slug in only]
     with transaction.atomic():
         known = {row.slug: row for row in ModelDefinition.objects.all()}
         _places_give(catalogue, known)
         result = _import_verdicts(catalogue, known)
         for entry in catalogue.entries:
             if entry.slug not in result.unchanged:
-                _entry_store(known.get(entry.slug) or ModelDefinition(), entry)
+                _entry_store(known.get(entry.slug) or ModelDefinition(), entry, actor)
         _head_store(catalogue)
         audit(actor, "catalogue_import", filename, created=result.created, updated=result.updated)
     return result
@@ -222,6 +240,20 @@ def catalogue_preview(*, text: bytes, filename: str) -> ImportResult:
     known = {row.slug: row for row in ModelDefinition.objects.all()}
     _places_give(catalogue, known)
     return _import_verdicts(catalogue, known)
+
+
+def catalogue_lines(*, text: bytes, filename: str) -> list[ImportLine]:
+    """Say of each model of a file what an import would do with it. Raises CatalogueInvalid."""
+    catalogue = _parsed(text, filename)
+    known = {row.slug: row for row in ModelDefinition.objects.all()}
+    _places_give(catalogue, known)
+    lines = []
+    for entry in catalogue.entries:
+        row = known.get(entry.slug)
+        fresh = ModelDefinition(**{name: getattr(entry, name) for name in ENTRY_FIELDS})
+        differs = field_changes(picture(row) if row else None, picture(fresh))
+        lines.append(ImportLine(entry.slug, entry.name, _entry_verdict(row, entry), differs))
+    return lines
 
 
 def _places_give(catalogue: Catalogue, known: dict[str, ModelDefinition]) -> None:
@@ -257,12 +289,14 @@ def _head_store(catalogue: Catalogue) -> None:
         )
 
 
-def catalogue_export() -> bytes:
-    """Return all definitions as a models.yaml, keys in the order of the file they came from."""
+def catalogue_export(slugs: Sequence[str] = ()) -> bytes:
+    """Return all definitions, or those of `slugs`, as a models.yaml, keys in the order of their file."""
     head = CatalogueDefaults.objects.first() or CatalogueDefaults()
+    rows = ModelDefinition.objects.order_by("position", "slug")
     entries = [
         CatalogueEntry(**{name: getattr(row, name) for name in ENTRY_FIELDS})
-        for row in ModelDefinition.objects.order_by("position", "slug")
+        for row in rows
+        if not slugs or row.slug in slugs
     ]
     return catalogue_dump(
         Catalogue(
@@ -289,14 +323,18 @@ def _entry_verdict(row: ModelDefinition | None, entry: CatalogueEntry) -> str:
     return "unchanged" if same else "updated"
 
 
-def _entry_store(row: ModelDefinition, entry: CatalogueEntry) -> None:
+def _entry_store(row: ModelDefinition, entry: CatalogueEntry, actor: Actor) -> None:
+    before = stored_picture(row)
     for name in ENTRY_FIELDS:
         setattr(row, name, getattr(entry, name))
     row.save()
+    change_note(row, before, ChangeKind.IMPORTED, actor)
 
 
 @transaction.atomic
-def definition_save(*, definition: ModelDefinition, actor: Actor) -> ModelDefinition:
+def definition_save(
+    *, definition: ModelDefinition, actor: Actor, kind: str = ChangeKind.EDITED
+) -> ModelDefinition:
     """Store a new or edited definition. Raises ValidationError with a sentence for each field.
 
     A running launch keeps the settings that it was started with.
@@ -306,7 +344,10 @@ def definition_save(*, definition: ModelDefinition, actor: Actor) -> ModelDefini
         last = ModelDefinition.objects.order_by("-position").first()
         definition.position = last.position + 1 if last else 0
     definition.full_clean()
+    before = stored_picture(definition)
     definition.save()
+    is_birth = created and kind == ChangeKind.EDITED
+    change_note(definition, before, ChangeKind.CREATED if is_birth else kind, actor)
     audit(actor, "definition_create" if created else "definition_edit", definition.slug)
     transaction.on_commit(lambda: weights_ask_everywhere(definition))
     return definition
@@ -320,5 +361,6 @@ def definition_delete(*, definition: ModelDefinition, actor: Actor) -> None:
         raise LaunchRefused(
             f"{definition.name} is {live.state} on {live.node_name}; stop it first", "definition_in_use"
         )
+    change_note(definition, stored_picture(definition), ChangeKind.DELETED, actor)
     audit(actor, "definition_delete", definition.slug)
     definition.delete()

@@ -2,6 +2,7 @@ from django.urls import path
 
 from models_app import (
     views,
+    views_changes,
     views_definitions,
     views_failures,
     views_schedules,
@@ -15,6 +16,8 @@ urlpatterns = [
     path("models/new/preview/", views_definitions.definition_preview, name="definition_new_preview"),
     path("models/import/", views_definitions.definitions_import, name="definitions_import"),
     path("models/export/", views_definitions.definitions_export, name="definitions_export"),
+    path("models/export/choose/", views_definitions.definitions_choose, name="definitions_choose"),
+    path("models/changes/<int:pk>/revert/", views_changes.change_revert, name="change_revert"),
     path("models/<str:slug>/", views_definitions.definition, name="definition"),
     path("models/<str:slug>/edit/", views_definitions.definition_edit, name="definition_edit"),
     path(
@@ -22,6 +25,7 @@ urlpatterns = [
         views_definitions.definition_preview,
         name="definition_edit_preview",
     ),
+    path("models/<str:slug>/history/", views_changes.definition_history, name="definition_history"),
     path("models/<str:slug>/delete/", views_definitions.definition_delete_view, name="definition_delete"),
     path("models/<str:slug>/card/", views.definition_card, name="definition_card"),
     path("models/<str:slug>/memory/", views.definition_memory, name="definition_memory"),

@@ -2,6 +2,7 @@ from django.urls import include, path, re_path
 
 from models_app import compat
 from models_app.api import CatalogueView, DefinitionViewSet, GuardianActViewSet, LaunchViewSet
+from models_app.api_changes import DefinitionChangeViewSet
 from models_app.api_schedules import ScheduleViewSet, TurnViewSet
 from models_app.api_storage import StorageDeleteView, StorageJobViewSet, StorageScanView, StorageView
 from models_app.api_webhooks import WebhookViewSet
@@ -9,6 +10,7 @@ from sparkweb.api import Router
 
 router = Router()
 router.register("definitions", DefinitionViewSet, basename="api_definition")
+router.register("definition-changes", DefinitionChangeViewSet, basename="api_change")
 router.register("launches", LaunchViewSet, basename="api_launch")
 router.register("schedules", ScheduleViewSet, basename="api_schedule")
 router.register("turns", TurnViewSet, basename="api_turn")

@@ -26,10 +26,11 @@ from models_app.selectors import definition_card_of, definition_cards
 from models_app.services import (
     catalogue_export,
     catalogue_import,
-    catalogue_preview,
+    catalogue_lines,
     definition_delete,
     definition_save,
 )
+from models_app.views_changes import draft_wanted
 from sparkweb.accounts.models import Role
 from sparkweb.accounts.pages import role_required
 from sparkweb.accounts.services import actor_of
@@ -74,7 +75,13 @@ def _text(value: Any) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 @role_required(Role.ADMIN)
 def definition_new(request: HttpRequest) -> HttpResponse:
-    return _form_page(request, None, reverse("definition_new_preview"))
+    """An empty form; with `?copy=` or `?launch=` what that one has, under a free name and port."""
+    try:
+        draft = draft_wanted(request)
+    except LaunchRefused as refused:
+        messages.error(request, refused.message)
+        return HttpResponseRedirect(reverse("definition_new"))
+    return _form_page(request, draft, reverse("definition_new_preview"))
 
 
 @never_cache
@@ -87,15 +94,18 @@ def definition_edit(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _form_page(request: HttpRequest, row: ModelDefinition | None, preview_url: str) -> HttpResponse:
     form = DefinitionForm(request.POST or None, instance=row)
+    stored = row is not None and row.pk is not None
     if request.method == "POST" and form.is_valid():
         try:
             saved = definition_save(definition=form.save(commit=False), actor=actor_of(request))
         except ValidationError as error:
             form.add_error(None, error.messages)
         else:
-            messages.success(request, f"{saved.name} is {'saved' if row else 'defined'}.")
+            messages.success(request, f"{saved.name} is {'saved' if stored else 'defined'}.")
             return HttpResponseRedirect(saved.get_absolute_url())
-    shown = ModelDefinition.objects.get(pk=row.pk) if row else None  # a failed form has changed `row`
+    shown = (
+        ModelDefinition.objects.get(pk=row.pk) if row and stored else None
+    )  # a failed form has changed `row`
     context = {"form": form, "definition": shown, "preview_url": preview_url}
     return render(request, "models_app/definition_form.html", context)
 
@@ -145,9 +155,10 @@ def definitions_import(request: HttpRequest) -> HttpResponse:
     filename = (uploaded.name if uploaded else "") or "models.yaml"
     try:
         if request.POST.get("step") != "apply":
-            result = catalogue_preview(text=text, filename=filename)
-            return render(request, "models_app/_import_result.html", {"result": result})
-        result = catalogue_import(text=text, filename=filename, actor=actor_of(request))
+            lines = catalogue_lines(text=text, filename=filename)
+            return render(request, "models_app/_import_result.html", {"lines": lines})
+        only = set(request.POST.getlist("slug"))
+        result = catalogue_import(text=text, filename=filename, actor=actor_of(request), only=only)
     except CatalogueInvalid as invalid:
         return render(request, "models_app/_import_result.html", {"problems": invalid.problems}, status=422)
     new, changed, same = (len(slugs) for slugs in (result.created, result.updated, result.unchanged))
@@ -155,12 +166,19 @@ def definitions_import(request: HttpRequest) -> HttpResponse:
     return HttpResponseClientRedirect(reverse("definitions"))
 
 
+@never_cache
 @require_safe
-def definitions_export(_request: HttpRequest) -> HttpResponse:
-    """All definitions as a models.yaml to download."""
+def definitions_choose(request: HttpRequest) -> HttpResponse:
+    """Choose which definitions to export."""
+    return render(request, "models_app/export.html", {"definitions": ModelDefinition.objects.all()})
+
+
+@require_safe
+def definitions_export(request: HttpRequest) -> HttpResponse:
+    """All definitions, or those that `?slug=` names, as a models.yaml to download."""
     name = f"models-{timezone.localdate():%Y-%m-%d}.yaml"
     return HttpResponse(
-        catalogue_export(),
+        catalogue_export(request.GET.getlist("slug")),
         content_type="application/yaml; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
