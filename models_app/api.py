@@ -46,6 +46,7 @@ from models_app.serializers_failures import ComparisonSerializer, CorrectionWrit
 from models_app.services import (
     catalogue_export,
     catalogue_import,
+    catalogue_preview,
     definition_delete,
     definition_save,
     launch_restart,
@@ -56,6 +57,8 @@ from sparkweb.api import api_actor, refusals
 
 CATALOGUE_LIMIT_BYTES = 1_000_000
 NODE = OpenApiParameter("node", str, description="Name of a node; the one on this machine if left out.")
+SLUGS = OpenApiParameter("slug", str, many=True, description="Only these definitions; all if left out.")
+PREVIEW = OpenApiParameter("preview", bool, description="Say what would be done, and do nothing.")
 LINES = OpenApiParameter("lines", int, description=f"How many lines, 1 to {LOG_LINES_MOST}; 200 if left out.")
 
 
@@ -296,21 +299,28 @@ class CatalogueView(APIView):
 
     @extend_schema(
         summary="Export models.yaml",
+        parameters=[SLUGS],
         responses={(200, "application/yaml"): OpenApiTypes.STR, **refusals()},
     )
-    def get(self, _request: Request) -> HttpResponse:
+    def get(self, request: Request) -> HttpResponse:
+        slugs = request.query_params.getlist("slug")
         headers = {"Content-Disposition": 'attachment; filename="models.yaml"'}
         return HttpResponse(
-            catalogue_export(), content_type="application/yaml; charset=utf-8", headers=headers
+            catalogue_export(slugs), content_type="application/yaml; charset=utf-8", headers=headers
         )
 
     @extend_schema(
         summary="Import models.yaml",
-        description="The body is the file. All of it is taken over, or nothing; 400 names line and key.",
+        description="The body is the file. All of it is taken over, or nothing; 400 names line and key. "
+        "With `?preview=1` nothing is, and the answer says what would be.",
+        parameters=[SLUGS, PREVIEW],
         request={"application/yaml": OpenApiTypes.STR},
         responses={200: ImportSerializer, **refusals()},
     )
     def post(self, request: Request) -> Response:
         text = request.data if isinstance(request.data, bytes) else b""
-        result = catalogue_import(text=text, filename="models.yaml", actor=api_actor(request))
+        only = set(request.query_params.getlist("slug")) or None
+        if request.query_params.get("preview", "0") not in ("", "0", "false"):
+            return Response(asdict(catalogue_preview(text=text, filename="models.yaml", only=only)))
+        result = catalogue_import(text=text, filename="models.yaml", actor=api_actor(request), only=only)
         return Response(asdict(result))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import django_filters
+from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -44,8 +44,10 @@ class DefinitionChangeSerializer(serializers.ModelSerializer[DefinitionChange]):
         return [asdict(one) for one in field_changes(change.before, change.after)]
 
 
-class DefinitionChangeFilter(django_filters.FilterSet):
-    definition = django_filters.CharFilter(field_name="definition_slug")
+class DefinitionChangeFilter(filters.FilterSet):
+    """By definition, also a deleted one, and kind."""
+
+    definition = filters.CharFilter(field_name="definition_slug")
 
     class Meta:
         model = DefinitionChange

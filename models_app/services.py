@@ -219,9 +219,7 @@ def catalogue_import(
     `only` names the models to take over; their problems are those of the whole file.
     Raises CatalogueInvalid with every problem by file, line and key.
     """
-    catalogue = _parsed(text, filename)
-    if only is not None:
-        catalogue.entries = [entry for entry in catalogue.entries if entry.slug in only]
+    catalogue = _parsed(text, filename, only)
     with transaction.atomic():
         known = {row.slug: row for row in ModelDefinition.objects.all()}
         _places_give(catalogue, known)
@@ -234,9 +232,9 @@ def catalogue_import(
     return result
 
 
-def catalogue_preview(*, text: bytes, filename: str) -> ImportResult:
+def catalogue_preview(*, text: bytes, filename: str, only: set[str] | None = None) -> ImportResult:
     """Say what catalogue_import would do, and do nothing. Raises CatalogueInvalid."""
-    catalogue = _parsed(text, filename)
+    catalogue = _parsed(text, filename, only)
     known = {row.slug: row for row in ModelDefinition.objects.all()}
     _places_give(catalogue, known)
     return _import_verdicts(catalogue, known)
@@ -309,11 +307,14 @@ def catalogue_export(slugs: Sequence[str] = ()) -> bytes:
     )
 
 
-def _parsed(text: bytes, filename: str) -> Catalogue:
+def _parsed(text: bytes, filename: str, only: set[str] | None = None) -> Catalogue:
     try:
-        return catalogue_parse(text, filename)
+        catalogue = catalogue_parse(text, filename)
     except CatalogueError as error:
         raise CatalogueInvalid([str(problem) for problem in error.problems]) from error
+    if only is not None:
+        catalogue.entries = [entry for entry in catalogue.entries if entry.slug in only]
+    return catalogue
 
 
 def _entry_verdict(row: ModelDefinition | None, entry: CatalogueEntry) -> str:

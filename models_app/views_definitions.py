@@ -103,9 +103,8 @@ def _form_page(request: HttpRequest, row: ModelDefinition | None, preview_url: s
         else:
             messages.success(request, f"{saved.name} is {'saved' if stored else 'defined'}.")
             return HttpResponseRedirect(saved.get_absolute_url())
-    shown = (
-        ModelDefinition.objects.get(pk=row.pk) if row and stored else None
-    )  # a failed form has changed `row`
+    # A failed form has changed `row`.
+    shown = ModelDefinition.objects.get(pk=row.pk) if row and stored else None
     context = {"form": form, "definition": shown, "preview_url": preview_url}
     return render(request, "models_app/definition_form.html", context)
 
@@ -157,7 +156,7 @@ def definitions_import(request: HttpRequest) -> HttpResponse:
         if request.POST.get("step") != "apply":
             lines = catalogue_lines(text=text, filename=filename)
             return render(request, "models_app/_import_result.html", {"lines": lines})
-        only = set(request.POST.getlist("slug"))
+        only = set(request.POST.getlist("slug")) if "chosen" in request.POST else None
         result = catalogue_import(text=text, filename=filename, actor=actor_of(request), only=only)
     except CatalogueInvalid as invalid:
         return render(request, "models_app/_import_result.html", {"problems": invalid.problems}, status=422)

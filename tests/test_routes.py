@@ -101,6 +101,9 @@ definition_delete       POST  /models/qwen/delete/        admin
 definitions_import      GET   /models/import/             admin
 definitions_import      POST  /models/import/             admin
 definitions_export      GET   /models/export/             viewer
+definitions_choose      GET   /models/export/choose/      viewer
+definition_history      GET   /models/qwen/history/       viewer
+change_revert           POST  /models/changes/1/revert/   admin
 launches                GET   /launches/                  viewer
 launch                  GET   /launches/{uid}/            viewer
 launch_panel            GET   /launches/{uid}/panel/      viewer
@@ -182,6 +185,9 @@ api_definition-detail        PATCH   /api/definitions/qwen               admin
 api_definition-detail        DELETE  /api/definitions/qwen               admin
 api_definition-memory-check  GET     /api/definitions/qwen/memory-check  viewer
 api_definition-docker-run    GET     /api/definitions/qwen/docker-run    viewer
+api_change-list              GET     /api/definition-changes             viewer
+api_change-detail            GET     /api/definition-changes/1           viewer
+api_change-revert            POST    /api/definition-changes/1/revert    admin
 api_launch-list              GET     /api/launches                       viewer
 api_launch-list              POST    /api/launches                       operator
 api_launch-detail            GET     /api/launches/{uid}                 viewer
@@ -245,6 +251,9 @@ ADMIN_TABLES = {
     "metrics_app.alert", "metrics_app.alertchannel", "metrics_app.alertrule", "metrics_app.node",
     "metrics_app.nodeevent", "metrics_app.silence",
     "models_app.cataloguedefaults", "models_app.launch", "models_app.launchattempt", "models_app.launchevent",
+    "metrics_app.node",
+    "models_app.cataloguedefaults", "models_app.definitionchange",
+    "models_app.launch", "models_app.launchattempt", "models_app.launchevent",
     "models_app.launchmember", "models_app.modeldefinition", "models_app.stagetiming", "models_app.webhook",
     "models_app.nodeweights",
     "models_app.nodestorage", "models_app.storageevent", "models_app.storageitem", "models_app.storagejob",

@@ -8,6 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from metrics_app.models import Node
+from models_app.definition_changes import picture
 from models_app.models import (
     CatalogueDefaults,
     Launch,
@@ -19,6 +20,7 @@ from models_app.models import (
     Turn,
     Webhook,
 )
+from models_app.models_changes import DefinitionChange
 from sparkweb.accounts.models import AuditEntry, User
 from sparkweb.outbox.models import Notice
 from tests.factories import AttemptFactory, DefinitionFactory, LaunchFactory, MemberFactory, NodeFactory
@@ -138,6 +140,23 @@ def spec(slug: str, port: int, uid: str) -> dict[str, Any]:
     }
 
 
+def _changes(definition: ModelDefinition, admin: User) -> None:
+    """Two entries in the history of a definition."""
+    after = picture(definition)
+    before = {**after, "port": 8099, "settings": {**SETTINGS, "max_model_len": 32768, "enforce_eager": True}}
+    for kind, old, new in (("imported", None, before), ("edited", before, after)):
+        DefinitionChange.objects.create(
+            definition=definition,
+            definition_slug=definition.slug,
+            kind=kind,
+            actor=admin,
+            actor_label=admin.username,
+            via="page",
+            before=old,
+            after=new,
+        )
+
+
 def seed(now: datetime, admin: User, days: int = 29) -> Node:
     """Fill the database, with one stopped launch on each of the last `days`; returns the node spark-1."""
     node = NodeFactory(name="spark-1")
@@ -172,10 +191,13 @@ def seed(now: datetime, admin: User, days: int = 29) -> Node:
             model_id=model_id,
             position=position,
             settings=SETTINGS if position == 0 else OWN_SETTINGS.get(slug, {}),
+            settings=SETTINGS if position == 0 else {},
+            script_dir=slug if engine == "script" else "",
             enabled=slug != "chandra-ocr",
             description="Mixture of experts for code, 4-bit; calls tools." if position == 0 else "",
         )
     by_slug = {row.slug: row for row in ModelDefinition.objects.all()}
+    _changes(by_slug["qwen3-coder-30b-awq"], admin)
     _launches(by_slug, node, admin, now, days)
     for minutes, action, target in (
         (1, "launch_start", "qwen2-vl-7b on spark-1"),

@@ -144,6 +144,16 @@ def ended_by_guardian() -> str:
 Act = Callable[[Page], None] | None
 
 
+def check_change(page: Page) -> None:
+    text = (
+        "models:\n  qwen3-coder-30b-awq:\n    engine: vllm\n    port: 8104\n    model_id: org/new\n"
+        "    settings: {max_model_len: 131072}\n"
+    )
+    page.locator("#id_text").fill(text)
+    page.get_by_role("button", name="Check").click()
+    page.locator("#import-result .btn-primary").wait_for()
+
+
 def pages() -> dict[str, tuple[str, str, Act]]:
     """Return address, kind of machine, and what to do before the picture, by name."""
 
@@ -174,6 +184,10 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "models": ("/models/", "gb10", None),
         "model": (slug, "gb10", None),
         "model-new": ("/models/new/", "gb10", None),
+        "model-history": (f"{slug}history/", "gb10", None),
+        "model-history-empty": ("/models/qwen2-vl-7b/history/", "gb10", None),
+        "export": ("/models/export/choose/", "gb10", None),
+        "import-changed": ("/models/import/", "gb10", check_change),
         "model-edit": (f"{slug}edit/", "gb10", None),
         "import": ("/models/import/", "gb10", check_import),
         "import-refused": ("/models/import/", "gb10", fill_import),
