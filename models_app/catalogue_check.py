@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from models_app.catalogue_yaml import Document, KeyPath, kind_name
+from models_app.engines.images import image_problem
 from models_app.engines.registry import ENGINES, NODES_MOST, engine_kind
 from models_app.engines.script import script_dir_problem
 from models_app.engines.settings_schema import as_boolean, settings_problems
@@ -38,7 +39,7 @@ REQUIRED = ("engine", "port", "model_id")
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}")
-IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@+-]{0,299}")
+DESCRIPTION_MOST = 4000
 MEMORY_LIMIT_GB = 99_999
 PRIORITY_MOST = 1000
 IDLE_MINUTES_MOST = 10_080
@@ -135,7 +136,14 @@ def _line(limit: int) -> Rule:
 
 
 def _text(value: Any) -> str | None:
-    return None if isinstance(value, str) else "text"
+    if not isinstance(value, str):
+        return "text"
+    return None if len(value) <= DESCRIPTION_MOST else f"at most {DESCRIPTION_MOST} characters"
+
+
+def _image(value: Any) -> str | None:
+    fits = value == "" or image_problem(value) is None
+    return None if fits else "an image such as nvcr.io/nvidia/vllm:25.11-py3"
 
 
 def _one_of(words: tuple[str, ...]) -> Rule:
@@ -203,7 +211,7 @@ RULES: dict[str, Rule] = {
     "container_name": _matching(CONTAINER_NAME, "letters, digits, dots, hyphens and underscores"),
     "script_dir": _line(200),
     "model_id": _model_id,
-    "image": _matching(IMAGE, "an image such as nvcr.io/nvidia/vllm:25.11-py3"),
+    "image": _image,
     "estimated_memory_gb": _memory,
     "publish": _one_of(PUBLISH),
     "node_count": _node_count,

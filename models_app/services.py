@@ -14,6 +14,7 @@ from models_app.catalogue import Catalogue, CatalogueEntry, CatalogueError, cata
 from models_app.conditions import Free, memory_free
 from models_app.changes import FieldChange, field_changes
 from models_app.definition_changes import change_note, picture, stored_picture
+from models_app.definition_checks import settings_check
 from models_app.exceptions import CatalogueInvalid, LaunchRefused
 from models_app.fit import Fit
 from models_app.members import launches_of_node
@@ -345,6 +346,7 @@ def definition_save(
         last = ModelDefinition.objects.order_by("-position").first()
         definition.position = last.position + 1 if last else 0
     definition.full_clean()
+    settings_check(definition)
     before = stored_picture(definition)
     definition.save()
     is_birth = created and kind == ChangeKind.EDITED

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from models_app.engines.images import image_problem
 from models_app.engines.inputs import DefinitionData, LaunchIds, NodeData
 from models_app.engines.settings_schema import (
     Setting,
@@ -112,6 +113,8 @@ def draft_begin(
     problems = settings_problems(kind.settings, settings)
     if not image:
         problems.insert(0, ("image", f"expected the image to run: {kind.label} has no default, found none"))
+    elif problem := image_problem(image):
+        problems.insert(0, ("image", problem))
     if problems:
         raise SettingsInvalid([f"{definition.slug}: {name}: {problem}" for name, problem in problems])
     notes = [_ignored(kind, name) for name in settings if name not in kind.settings]
