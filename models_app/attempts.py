@@ -15,7 +15,7 @@ from models_app.engines.specs import spec_read
 from models_app.exceptions import LaunchRefused
 from models_app.members import launch_nodes
 from models_app.models import Desired, Launch, LaunchAttempt, LaunchMember, LaunchState, ModelDefinition
-from models_app.planning import members_plan
+from models_app.planning import members_plan, with_overlay
 from models_app.transitions import attempt_close, event_add
 from sparkweb.node_link import commands
 
@@ -35,7 +35,9 @@ def attempt_begin(launch: Launch, free: Free, nodes: Sequence[Node] = ()) -> lis
         launch=launch,
         number=number,
         generation=launch.generation,
-        ran_with=ran_with(launch.definition) if launch.definition else {},
+        ran_with=ran_with(with_overlay(launch.definition, launch.settings_overlay))
+        if launch.definition
+        else {},
     )
     for member in members:
         member.attempt = attempt

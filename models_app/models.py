@@ -14,9 +14,8 @@ from django.utils import timezone
 
 from metrics_app.models import Node
 from models_app.catalogue_check import IDLE_MINUTES_MOST, PRIORITY_MOST
-from models_app.engines.images import image_problem
-from models_app.engines.registry import NODES_MOST, SPANNING_ENGINES, calls_tools, context_length
-from models_app.engines.script import script_dir_problem
+from models_app.definition_checks import definition_problems
+from models_app.engines.registry import NODES_MOST, calls_tools, context_length
 from models_app.models_storage import (  # noqa: F401 - Django looks for tables here
     NodeStorage,
     StorageEvent,
@@ -47,9 +46,6 @@ class Publish(models.TextChoices):
     LOCAL = "local", "This node only"
     FABRIC = "fabric", "The fabric link"
     LAN = "lan", "The whole LAN, without a key"
-
-
-DESCRIPTION_MOST = 4000
 
 
 class CatalogueDefaults(models.Model):
@@ -129,19 +125,9 @@ class ModelDefinition(models.Model):
         return reverse("definition", args=[self.slug])
 
     def clean(self) -> None:
-        """Refuse what no start could use: several nodes for most engines, odd folders, names and texts."""
-        if (self.node_count or 1) > 1 and self.engine not in SPANNING_ENGINES:
-            raise ValidationError(
-                {"node_count": f"{self.get_engine_display()} runs on one node; only vLLM can span several."}
-            )
-        if self.engine == Engine.SCRIPT and (problem := script_dir_problem(self.script_dir)):
-            raise ValidationError({"script_dir": f"{problem[0].upper()}{problem[1:]}."})
-        if self.image and (problem := image_problem(self.image)):
-            raise ValidationError({"image": f"{problem[0].upper()}{problem[1:]}."})
-        if len(self.description) > DESCRIPTION_MOST:
-            raise ValidationError({"description": f"Expected at most {DESCRIPTION_MOST} characters."})
-        if self.model_id.startswith("-"):
-            raise ValidationError({"model_id": "Expected a name or path that does not begin with a hyphen."})
+        """Refuse what no start could use (definition_checks.py)."""
+        if problems := definition_problems(self):
+            raise ValidationError(problems)
 
     @property
     def supports_tools(self) -> bool:

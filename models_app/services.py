@@ -11,8 +11,8 @@ from django.db import IntegrityError, transaction
 from metrics_app.models import Node
 from models_app.attempts import attempt_again, attempt_begin, members_stop, port_refusal
 from models_app.catalogue import Catalogue, CatalogueEntry, CatalogueError, catalogue_dump, catalogue_parse
-from models_app.conditions import Free, memory_free
 from models_app.changes import FieldChange, field_changes
+from models_app.conditions import Free, memory_free
 from models_app.definition_changes import change_note, picture, stored_picture
 from models_app.definition_checks import settings_check
 from models_app.exceptions import CatalogueInvalid, LaunchRefused

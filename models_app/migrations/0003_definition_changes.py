@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0011_schedules'),
+        ('models_app', '0006_guardian_acts'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -49,7 +49,7 @@ BAD = [
     "a//b",
     "/a",
     "a/",
-    "UPPER/case",
+    "Upper",
     "a:",
     "a@sha256:short",
     "http://a/b",
@@ -133,7 +133,8 @@ def test_form_refuses_with_a_sentence(
 
 
 def test_file_refuses_with_line_and_key() -> None:
-    text = f"models:\n  m:\n    engine: vllm\n    port: 1\n    model_id: x\n    image: A b\n    description: {LONG}\n"
+    lines = ["engine: vllm", "port: 1", "model_id: x", "image: A b", f"description: {LONG}"]
+    text = "models:\n  m:\n" + "".join(f"    {line}\n" for line in lines)
     with pytest.raises(CatalogueError) as caught:
         catalogue_parse(text.encode(), "models.yaml")
     said = "\n".join(map(str, caught.value.problems))

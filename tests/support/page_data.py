@@ -191,7 +191,6 @@ def seed(now: datetime, admin: User, days: int = 29) -> Node:
             model_id=model_id,
             position=position,
             settings=SETTINGS if position == 0 else OWN_SETTINGS.get(slug, {}),
-            settings=SETTINGS if position == 0 else {},
             script_dir=slug if engine == "script" else "",
             enabled=slug != "chandra-ocr",
             description="Mixture of experts for code, 4-bit; calls tools." if position == 0 else "",
