@@ -250,8 +250,6 @@ ADMIN_TABLES = {
     "axes.accessattempt", "axes.accessfailurelog", "axes.accesslog",
     "metrics_app.alert", "metrics_app.alertchannel", "metrics_app.alertrule", "metrics_app.node",
     "metrics_app.nodeevent", "metrics_app.silence",
-    "models_app.cataloguedefaults", "models_app.launch", "models_app.launchattempt", "models_app.launchevent",
-    "metrics_app.node",
     "models_app.cataloguedefaults", "models_app.definitionchange",
     "models_app.launch", "models_app.launchattempt", "models_app.launchevent",
     "models_app.launchmember", "models_app.modeldefinition", "models_app.stagetiming", "models_app.webhook",
