@@ -54,10 +54,11 @@ def main() -> None:
         stack.wait_online()
         states = LiveStates(stack)
         states.start()
-        rows = [
-            _row(name, [one_end(stack, states, deaths, name, r) for r in range(options.rounds)])
-            for name in WAYS
-        ]
+        rows = []
+        for name, (script, _) in WAYS.items():
+            stack.import_standin(slug_of(name), image=STANDIN, **script)
+            ends = [one_end(stack, states, deaths, name) for _ in range(options.rounds)]
+            rows.append(_row(name, ends))
         states.close()
     show("truth", rows, options.json)
 
@@ -72,11 +73,13 @@ def _row(name: str, seconds: list[float]) -> dict[str, Any]:
     }
 
 
-def one_end(stack: Stack, states: LiveStates, deaths: Deaths, name: str, round_: int) -> float:
-    script, end = WAYS[name]
-    slug = f"{name.replace(' ', '-').lower()}-{round_}"
-    stack.import_standin(slug, image=STANDIN, **script)
-    uid = stack.launch_start(slug)
+def slug_of(name: str) -> str:
+    return name.replace(" ", "-").lower()
+
+
+def one_end(stack: Stack, states: LiveStates, deaths: Deaths, name: str) -> float:
+    end = WAYS[name][1]
+    uid = stack.launch_start(slug_of(name))
     if end is not None:
         states.wait(uid, ("loading", "ready"))
         (container,) = [one for one in stack.containers() if one.labels["sparkweb.launch"] == uid]
