@@ -77,11 +77,13 @@ class NodeModels:
             watch,
             (installation, node_name),
         )
-        self.guarded = GuardedModels(engine, self._facts, self._observer, self._prober, container_group)
         self._engines = EngineWatch(self._ready_probes)
         self._stops = Stops(engine, self._facts, self._starts, self._observer)
         self._scripts = ScriptRuns(
             script_place, self._facts, self._prober, streams, (installation, node_name)
+        )
+        self.guarded = GuardedModels(
+            engine, self._facts, self._observer, self._scripts, self._prober, container_group
         )
         self._closed = threading.Event()
 
@@ -112,8 +114,8 @@ class NodeModels:
         return self._closed.wait(timeout_seconds)
 
     def before_end(self, ask: Callable[[], None]) -> None:
-        """Have `ask` called before the end of a container is written down."""
-        self._observer.before_end = ask
+        """Have `ask` called before the end of a container or script is written down."""
+        self._observer.before_end = self._scripts.before_end = ask
 
     # ---- commands ----
 

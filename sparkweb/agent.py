@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.fabric import FabricReader
 from sparkweb.celery_common import celery_settings, worker_run
 from sparkweb.guardian.figures import MEMINFO
-from sparkweb.guardian.keeper import GuardianSettings, MemoryGuardian
+from sparkweb.guardian.keeper import GuardianSettings, MemoryGuardian, Victims
 from sparkweb.guardian.plan import victims_left
 from sparkweb.installation import installation_read
 from sparkweb.logs import level_set, logs_setup
@@ -80,7 +81,7 @@ class Agent:
         self.fabric = FabricReader()
         self.weights = WeightsDesk(Weights(config.HF_CACHE, config.OLLAMA_MODELS), self.journal)
         self.storage = NodeStorage(self.engine, self.journal, place_configured(), self.models.ollama_servers)
-        self.guardian = guardian_make(folder / "guardian", self.models)
+        self.guardian = guardian_make(folder / "guardian", self.models, [self.storage.jobs.victims])
         self.loop = ReportLoop(self.reports.send)
 
     def start(self) -> None:
@@ -125,8 +126,10 @@ class Agent:
         }
 
 
-def guardian_make(folder: Path, models: NodeModels, meminfo: Path = MEMINFO) -> MemoryGuardian:
-    """Return the memory guardian over a node's models, with what an earlier agent knew of them."""
+def guardian_make(
+    folder: Path, models: NodeModels, others: Sequence[Victims] = (), meminfo: Path = MEMINFO
+) -> MemoryGuardian:
+    """Return the memory guardian over a node's models and `others`, with what an earlier agent knew."""
     settings = GuardianSettings(
         enabled=config.GUARDIAN,
         floor_mb=config.GUARDIAN_FLOOR_MB,
@@ -136,7 +139,7 @@ def guardian_make(folder: Path, models: NodeModels, meminfo: Path = MEMINFO) -> 
     )
     models.guarded.remember(victims_left(folder))
     guardian = MemoryGuardian(
-        folder, settings, [models.guarded.victims], models.guarded.acted, config.DOCKER_HOST, meminfo
+        folder, settings, [models.guarded.victims, *others], models.guarded.acted, config.DOCKER_HOST, meminfo
     )
     models.before_end(guardian.collect)
     return guardian

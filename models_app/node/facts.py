@@ -62,9 +62,9 @@ class Facts:
         """Nothing is left of the member on this node."""
         self._journal.add("container_removed", {"launch": launch, "member": member, "generation": generation})
 
-    def guardian_acted(self, identity: Identity | None, act: dict[str, Any]) -> None:
-        """The memory guardian ended a container of ours (or found none to end: no identity)."""
-        self._journal.add("guardian_acted", {**(identity.fact() if identity else {}), "act": act})
+    def guardian_acted(self, member: str, act: dict[str, Any]) -> None:
+        """The memory guardian ended a member (or something else of ours, or found nothing: "")."""
+        self._journal.add("guardian_acted", {"member": member, "act": act})
 
     def is_announced(self, container_id: str) -> bool:
         """Whether this process has said that the container exists."""

@@ -18,9 +18,11 @@ from models_app.node.facts import Facts
 from models_app.node.identity import Identity
 from models_app.node.observer import Observer
 from models_app.node.probes import Prober
+from models_app.node.script_runs import ScriptRuns
 from models_app.node.tracked import Tracked
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.docker_errors import DockerTrouble
+from sparkweb.adapters.script_process import ScriptState
 from sparkweb.guardian.decide import KILL, Victim
 from sparkweb.guardian.killing import start_ticks
 
@@ -33,11 +35,18 @@ class GuardedModels:
     """Victims of the classes `start` and `ready`. Any thread may call."""
 
     def __init__(
-        self, engine: DockerEngine, facts: Facts, observer: Observer, prober: Prober, folder_of: GroupFolder
+        self,
+        engine: DockerEngine,
+        facts: Facts,
+        observer: Observer,
+        scripts: ScriptRuns,
+        prober: Prober,
+        folder_of: GroupFolder,
     ) -> None:
         self._engine = engine
         self._facts = facts
         self._observer = observer
+        self._scripts = scripts
         self._prober = prober
         self._folder_of = folder_of
         self._were_ready: set[str] = set()
@@ -48,7 +57,7 @@ class GuardedModels:
         for victim in victims:
             self._ranks[victim.key] = (victim.priority, victim.pinned)
             if victim.kind == "ready":
-                self._were_ready.add(victim.container_id)
+                self._were_ready.add(victim.container_id or victim.key)
 
     def rank(self, member: str, priority: int, pinned: bool) -> None:
         """The owner changed how long a member's definition is kept, while it runs."""
@@ -59,15 +68,31 @@ class GuardedModels:
         return self._ranks.get(identity.member, (identity.priority, identity.pinned))
 
     def victims(self) -> list[Victim]:
-        """One for each running container of ours, and for nothing else."""
-        containers = list(self._observer.containers.values())
-        for one in containers:
-            if self._prober.result(one.id).ready:
-                self._were_ready.add(one.id)
-        self._forget(
-            {one.id for one in containers}, {one.identity.member for one in containers if one.identity}
+        """One for each running container or script of ours, and for nothing else."""
+        containers = [one for one in list(self._observer.containers.values()) if one.identity]
+        scripts = self._scripts.running()
+        names = [one.id for one in containers] + [identity.member for identity, _ in scripts]
+        self._were_ready.update(name for name in names if self._prober.result(name).ready)
+        members = {one.identity.member for one in containers if one.identity}
+        self._forget(set(names), members | {identity.member for identity, _ in scripts})
+        of_containers = [self._victim(one, one.identity) for one in containers if one.identity and one.runs]
+        return of_containers + [self._script_victim(identity, state) for identity, state in scripts]
+
+    def _script_victim(self, identity: Identity, state: ScriptState) -> Victim:
+        assert state.script
+        priority, pinned = self.rank_of(identity)
+        return Victim(
+            key=identity.member,
+            kind="ready" if identity.member in self._were_ready else "start",
+            name=identity.slug,
+            container_id="",
+            started_at=state.started_at,
+            priority=priority,
+            pinned=pinned,
+            pid=state.script[0],
+            start_ticks=state.script[1],
+            scope="session",
         )
-        return [self._victim(one, one.identity) for one in containers if one.identity and one.runs]
 
     def _victim(self, one: Tracked, identity: Identity) -> Victim:
         priority, pinned = self.rank_of(identity)
@@ -94,10 +119,9 @@ class GuardedModels:
         """Write down what the guardian did, and see to it that dockerd knows. Raises JournalUnavailable."""
         victim = act.get("victim") or {}
         one = self._observer.containers.get(str(victim.get("container_id") or ""))
-        identity = one.identity if one else None
-        self._facts.guardian_acted(identity, act)
+        self._facts.guardian_acted(str(victim.get("key") or ""), act)
         log.warning("the memory guardian acted", sentence=act.get("sentence"), member=victim.get("key"))
-        if one and identity and act.get("action") == KILL:
+        if one and one.identity and act.get("action") == KILL:
             threading.Thread(target=self._docker_tell, args=[one.id], name="guardian", daemon=True).start()
 
     def _docker_tell(self, container_id: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ class ScriptRuns:
         self._closed: dict[str, None] = {}
         self._logs = ScriptLogs(place.runs, self._is_over)
         self._followers = Followers(self._logs, streams, self._node_name)
+        # Asked before an end is written down, as by the observer.
+        self.before_end: Callable[[], None] = lambda: None
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._wanted = threading.Event()
@@ -253,6 +256,7 @@ class ScriptRuns:
         assert run.state
         member = run.identity.member
         if run.exit_sequence is None:
+            self.before_end()
             self._prober.forget(member)
             self._followers.ensure(member, run.state.started_at, member)
             run.memory_bytes = run.gpu_memory_bytes = None
@@ -293,6 +297,13 @@ class ScriptRuns:
         """Whether a run has ended; None when there is none."""
         run = self._runs.get(member)
         return None if run is None else run.ended
+
+    # ---- the memory guardian ----
+
+    def running(self) -> list[tuple[Identity, ScriptState]]:
+        """Scripts whose processes may be ended for want of memory."""
+        runs = list(self._runs.values())
+        return [(run.identity, run.state) for run in runs if run.state and run.state.script and not run.ended]
 
     # ---- the report ----
 

@@ -73,9 +73,11 @@ def floors_of(
 class Victim:
     """Something of ours that may be ended.
 
-    `pid` is its first process as the host counts it and `start_ticks` when that
-    began (field 22 of /proc/PID/stat), `cgroup` a folder that has its
-    `cgroup.procs`; None where unknown. `started_at` in seconds since the epoch.
+    `scope` says what belongs to it: the `container` of `container_id`, the
+    `session` that `pid` leads (a script), or the `process` `pid` alone. `pid` is its
+    first process as the host counts it and `start_ticks` when that began (field 22 of
+    /proc/PID/stat), `cgroup` a folder that has its `cgroup.procs`; None where unknown.
+    `started_at` in seconds since the epoch.
     """
 
     key: str
@@ -88,6 +90,7 @@ class Victim:
     pid: int | None = None
     start_ticks: int | None = None
     cgroup: str | None = None
+    scope: str = "container"
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,8 @@ class Target:
         self._kill_fd = self._procs_fd = -1
 
     def _listed(self) -> list[int]:
+        if self.victim.scope == "session":
+            return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
         if self._procs_fd < 0:
             return []
         try:
@@ -101,13 +103,24 @@ class Target:
         return [int(line) for line in bytes(self._buffer[:length]).splitlines() if line.isdigit()]
 
     def _is_ours(self, pid: int) -> bool:
-        """Whether `pid` lives in the victim's group right now. Never true for this process or init."""
-        if pid <= 1 or pid == os.getpid() or not self._id_bytes:
+        """Whether `pid` is the victim's right now. Never true for this process or init."""
+        if pid <= 1 or pid == os.getpid():
             return False
         try:
-            return self._id_bytes in _proc_read(pid, "cgroup") and not _is_zombie(pid)
-        except OSError:
+            return self._belongs(pid) and not _is_zombie(pid)
+        except (OSError, ValueError, IndexError):
             return False
+
+    def _belongs(self, pid: int) -> bool:
+        if self.victim.scope == "container":
+            return bool(self._id_bytes) and self._id_bytes in _proc_read(pid, "cgroup")
+        if self.victim.scope == "process" or pid == self.victim.pid:
+            return pid == self.victim.pid and start_ticks(pid) == self.victim.start_ticks
+        # A session keeps its number while one process is in it, so only a leader of that
+        # number who began at another time tells that it is another session.
+        leader = start_ticks(self.victim.pid) if self.victim.pid else None
+        is_the_same = leader is None or leader == self.victim.start_ticks
+        return is_the_same and _session_of(pid) == self.victim.pid
 
     def _is_first(self, pid: int) -> bool:
         if self.victim.start_ticks is None or not self._is_ours(pid):
@@ -164,6 +177,12 @@ def start_ticks(pid: int) -> int | None:
         return int(stat[stat.rindex(b")") + 2 :].split()[19])
     except (OSError, ValueError, IndexError):
         return None
+
+
+def _session_of(pid: int) -> int:
+    """Field 6 of /proc/PID/stat."""
+    stat = _proc_read(pid, "stat")
+    return int(stat[stat.rindex(b")") + 2 :].split()[3])
 
 
 def _is_zombie(pid: int) -> bool:

@@ -49,7 +49,7 @@ class Machine:
         self.node = Node(docker_host, folder, installation)
         self.memory = FakeMeminfo(folder / "meminfo", TOTAL_MIB, TOTAL_MIB)
         self.eaten = EatenMemory(self.node, self.memory, TOTAL_MIB)
-        self.guardian = guardian_make(folder / "guardian", self.node.models, self.memory.path)
+        self.guardian = guardian_make(folder / "guardian", self.node.models, meminfo=self.memory.path)
         self.guardian.start()
 
     def close(self) -> None:
@@ -170,7 +170,7 @@ def test_agent_that_stands_still_leaves_its_plan_and_the_next_one_tells(machine:
     wait_for(lambda: not machine.runs(spec), "it is ended all the same", WAIT_SECONDS)
     assert machine.node.facts(spec, "guardian_acted") == []
     next_one: MemoryGuardian = guardian_make(
-        machine.folder / "guardian", machine.node.models, machine.memory.path
+        machine.folder / "guardian", machine.node.models, meminfo=machine.memory.path
     )
     next_one.start()
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sparkweb.adapters.script_process import session_pids
 from sparkweb.guardian.decide import Floors, Victim
 from sparkweb.guardian.figures import Meminfo, Pressure
 from sparkweb.guardian.keeper import GuardianSettings, MemoryGuardian
@@ -186,6 +187,37 @@ def test_recycled_pid_is_not_its_predecessor(tmp_path: Path) -> None:
     assert bystander.poll() is None
     bystander.kill()
     bystander.wait()
+
+
+def family() -> subprocess.Popen[bytes]:
+    """A session of three processes."""
+    return subprocess.Popen(["sh", "-c", "sleep 600 & sleep 600 & wait"], start_new_session=True)
+
+
+def session_of(pid: int) -> list[int]:
+    return [one for one in session_pids(pid) if one != os.getpid()]
+
+
+def test_session_is_ended_whole_and_another_one_is_not() -> None:
+    ours, other = family(), family()
+    for one in (ours, other):
+        wait_for(lambda one=one: len(session_of(one.pid)) == 3, "it has forked", WAIT_SECONDS)  # type: ignore[misc]
+    ticks, other_ticks = start_ticks(ours.pid), start_ticks(other.pid)
+    assert ticks is not None
+    stale = Victim("m", "start", "m", "", pid=ours.pid, start_ticks=ticks - 1, scope="session")
+    assert Target(stale).kill().signalled == set() and ours.poll() is None
+    target = Target(Victim("m", "start", "m", "", pid=ours.pid, start_ticks=ticks, scope="session"))
+    assert target.reach == "signal"
+    outcome = target.kill()
+    assert (len(outcome.signalled), outcome.left) == (3, 0)
+    assert len(session_of(other.pid)) == 3
+    alone = Target(Victim("d", "download", "d", "", pid=other.pid, start_ticks=other_ticks, scope="process"))
+    assert alone.kill().signalled == {other.pid}
+    # Its leader is gone, and what it left is still known for the same session.
+    left = Target(Victim("m", "start", "m", "", pid=other.pid, start_ticks=other_ticks, scope="session"))
+    assert len(left.kill().signalled) == 2
+    for one in (ours, other):
+        one.wait()
 
 
 def test_half_written_plan_is_not_taken(tmp_path: Path) -> None:

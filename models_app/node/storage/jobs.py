@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,8 @@ from models_app.node.storage.space import DiskShort, room_require
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.docker_errors import DockerTrouble, ImageMissing, PullCancelled
 from sparkweb.adapters.docker_pull import PullProgress
+from sparkweb.guardian.decide import Victim
+from sparkweb.guardian.killing import start_ticks
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +60,8 @@ class Job:
     cancelled: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
     end: Callable[[], None] | None = None
+    child_pid: int | None = None
+    began_at: float = field(default_factory=time.time)
 
     def cancel(self) -> None:
         self.cancelled.set()
@@ -156,6 +161,25 @@ class StorageJobs:
         names = ("generation", "kind", "done_bytes", "total_bytes", "message")
         return [{"job": job.uid} | {name: getattr(job, name) for name in names} for job in jobs]
 
+    def victims(self) -> list[Victim]:
+        """Downloads that the memory guardian may end; asked for again, one goes on where it was."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        return [
+            Victim(
+                key=job.uid,
+                kind="download",
+                name=str(job.subject.get("repo", job.kind)),
+                container_id="",
+                started_at=job.began_at,
+                pid=job.child_pid,
+                start_ticks=start_ticks(job.child_pid),
+                scope="process",
+            )
+            for job in jobs
+            if job.child_pid
+        ]
+
     def close(self) -> None:
         """End all jobs without a word: the next agent goes on with them."""
         with self._lock:
@@ -220,6 +244,7 @@ class StorageJobs:
         last: dict[str, Any] = {}
         with subprocess.Popen(CHILD, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT) as child:
             assert child.stdin and child.stdout
+            job.child_pid = child.pid
             job.ends_by(child.kill)
             try:
                 child.stdin.write(json.dumps(order).encode() + b"\n")
