@@ -66,7 +66,7 @@ def storage_listed(node_name: str, data: dict[str, Any]) -> None:
         node=node,
         defaults={
             "listed_at": timezone.now(),
-            "areas": data.get("areas") if isinstance(data.get("areas"), dict) else {},
+            "areas": _clean(data["areas"]) if isinstance(data.get("areas"), dict) else {},
             "left_out_count": _count(left.get("count")) or 0,
             "left_out_bytes": _count(left.get("bytes")) or 0,
         },

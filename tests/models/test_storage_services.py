@@ -136,6 +136,7 @@ def test_a_listing_replaces_the_one_before(node: Node) -> None:
     [
         {},
         {"entries": "x", "areas": 3, "left_out": {}},
+        {"areas": {"hf\0": {"message": "\0", "bytes": 2**70}}},
         {"entries": [None, {"key": "a\0b", "name": None, "bytes": "many", "used_at": "soon", "kind": "odd"}]},
         {"entries": [entry("k", "n"), entry("k", "n")]},
         {"entries": [entry("k", "n", bytes=2**70, used_at=1e300, revisions={"a\0": ["b\0"]})]},
