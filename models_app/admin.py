@@ -22,6 +22,7 @@ from models_app.models import (
     LaunchMember,
     ModelDefinition,
     NodeWeights,
+    Preflight,
     StageTiming,
 )
 from models_app.services import definition_delete, definition_save, launch_create, launch_restart, launch_stop
@@ -198,6 +199,15 @@ class LaunchMemberAdmin(ReadOnlyAdmin):
     search_fields = ["uid", "container_name", "container_id", "image"]
     date_hierarchy = "started_at"
     list_select_related = ["node"]
+
+
+@admin.register(Preflight)
+class PreflightAdmin(ReadOnlyAdmin):
+    list_display = ["definition_slug", "nodes", "passed", "requested_by", "created_at"]
+    list_filter = ["passed"]
+    search_fields = ["uid", "definition_slug"]
+    date_hierarchy = "created_at"
+    list_select_related = ["requested_by"]
 
 
 @admin.register(LaunchEvent)

@@ -21,6 +21,7 @@ from models_app.engines.specs import LaunchSpec, spec_read
 from models_app.node.engine_watch import EngineWatch
 from models_app.node.facts import FactJournal, Facts
 from models_app.node.followers import Followers, LogStreams
+from models_app.node.group_checks import group_check
 from models_app.node.guarded import GuardedModels
 from models_app.node.identity import INSTALLATION, Identity, identity_of_spec
 from models_app.node.model_pulls import ModelPulls
@@ -151,6 +152,10 @@ class NodeModels:
             self._scripts.stop(launch, member, generation, timeout_seconds)
         else:
             self._stops.run(launch, member, generation, timeout_seconds)
+
+    def group_check(self, question: dict[str, Any]) -> None:
+        """Find out what a preflight asks of this node, and tell it."""
+        self._facts.group_checked(group_check(self._engine, question))
 
     def _stranger_refuse(self, spec: LaunchSpec) -> None:
         """Tell control that this agent was set up without the first machine's owner label."""
@@ -336,3 +341,9 @@ def container_stop(
 def rank(member: str, priority: int, pinned: bool) -> None:
     """How long the memory guardian keeps a member, changed while it runs."""
     _running_node().guarded.rank(member, priority, pinned)
+
+
+@shared_task(name="models.group_check", ignore_result=True)
+def group_check_task(question: dict[str, Any]) -> None:
+    """Answer a preflight."""
+    _running_node().group_check(question)

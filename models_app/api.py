@@ -26,6 +26,8 @@ from models_app.filters import DefinitionFilter, GuardianActFilter, LaunchFilter
 from models_app.making_room import launch_after_stopping
 from models_app.memory import check_of, fit_json, memory_fit
 from models_app.models import GuardianAct, Launch, LaunchMember, ModelDefinition
+from models_app.placement import nodes_chosen
+from models_app.preflights import preflight_run
 from models_app.run_lines import docker_run_line_for
 from models_app.selectors import LOG_LINES_MOST, log_tail
 from models_app.serializers import (
@@ -41,6 +43,8 @@ from models_app.serializers import (
     LogSerializer,
     MemberSerializer,
     MemoryAnswerSerializer,
+    PreflightSerializer,
+    PreflightWrite,
 )
 from models_app.serializers_failures import ComparisonSerializer, CorrectionWrite, FailureSerializer
 from models_app.services import (
@@ -92,7 +96,7 @@ class DefinitionViewSet(ModelViewSet[ModelDefinition]):
     filterset_class = DefinitionFilter
     lookup_field = "slug"
     lookup_value_regex = r"[a-z0-9][a-z0-9._-]*"
-    required_roles = {"options": Role.VIEWER}
+    required_roles = {"options": Role.VIEWER, "preflight": Role.OPERATOR}
 
     def perform_create(self, serializer: BaseSerializer[ModelDefinition]) -> None:
         fresh = ModelDefinition(**serializer.validated_data)
@@ -128,6 +132,21 @@ class DefinitionViewSet(ModelViewSet[ModelDefinition]):
     def docker_run(self, request: Request, slug: str) -> Response:
         line, notes = docker_run_line_for(self.get_object(), node_of(request))
         return Response({"line": line, "notes": notes})
+
+    @extend_schema(
+        summary="May it start on these nodes",
+        description="Asks each node about its link, the image, weights and ports; waits up to 15 s.",
+        request=PreflightWrite,
+        responses={200: PreflightSerializer, **refusals(404, 409)},
+    )
+    @action(detail=True, methods=["post"])
+    def preflight(self, request: Request, slug: str) -> Response:
+        wanted = PreflightWrite(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        definition, (first, *others) = self.get_object(), wanted.validated_data["nodes"]
+        nodes = nodes_chosen(definition, first, others)
+        done = preflight_run(definition=definition, nodes=nodes, actor=api_actor(request))
+        return Response(PreflightSerializer(done).data)
 
 
 @extend_schema_view(

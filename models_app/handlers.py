@@ -6,7 +6,7 @@ from metrics_app import node_events, prometheus
 from metrics_app import services as nodes
 from metrics_app.alerts import events
 from metrics_app.history import figures
-from models_app import guardian_acts, launch_alerts, observing, storage_observing, webhooks
+from models_app import guardian_acts, launch_alerts, observing, preflights, storage_observing, webhooks
 from models_app.history import launch_events, model_figures
 from models_app.prometheus import model_families
 from models_app.selectors import live_on_node
@@ -21,6 +21,7 @@ def register() -> None:
         registry.fact_handler(verb)(handler)
     registry.fact_handler("weights_seen")(weights_seen)
     registry.fact_handler("guardian_acted")(guardian_acts.guardian_acted)
+    registry.fact_handler("group_checked")(preflights.group_checked)
     registry.report_handler("launches")(observing.launches_reported)
     registry.report_handler("storage")(storage_observing.storage_reported)
     registry.report_handler("guardian")(guardian_acts.guardian_reported)

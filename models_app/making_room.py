@@ -21,6 +21,7 @@ from models_app.members import launches_of_node
 from models_app.memory import memory_fit
 from models_app.models import Desired, Launch, LaunchMember, LaunchState, ModelDefinition
 from models_app.placement import nodes_chosen
+from models_app.preflights import preflight_require
 from models_app.start_checks import start_check
 from models_app.transitions import event_add, launch_move
 from sparkweb.accounts.actor import Actor
@@ -53,6 +54,8 @@ def launch_after_stopping(
         return live, False
     nodes = nodes_chosen(definition, node, followers)
     start_check(definition, nodes)
+    if len(nodes) > 1 and not force_reason:
+        preflight_require(definition=definition, nodes=nodes, actor=actor)
     doomed = _doomed(definition, nodes, stop)
     try:
         return _waiting_write(definition, nodes, actor, force_reason, doomed), True

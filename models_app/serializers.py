@@ -16,6 +16,7 @@ from models_app.models import (
     LaunchEvent,
     LaunchMember,
     ModelDefinition,
+    Preflight,
     StageTiming,
 )
 from models_app.selectors import DefinitionCard, compat_status, launch_progress
@@ -185,6 +186,33 @@ class LaunchWrite(serializers.Serializer[Any]):
         max_length=20,
         help_text="Launches (uid) of the same node to stop first.",
     )
+
+
+class PreflightWrite(serializers.Serializer[Any]):
+    """On which nodes, by rank: the first serves."""
+
+    nodes = serializers.SlugRelatedField(
+        slug_field="name", queryset=Node.objects.all(), many=True, allow_empty=False
+    )
+
+
+class PreflightCheckSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    verdict = serializers.CharField(help_text="ok, advice (it works, worse) or refused")
+    sentence = serializers.CharField()
+
+
+class PreflightSerializer(serializers.ModelSerializer[Preflight]):
+    """What several nodes found out before a model is laid over them."""
+
+    definition = serializers.CharField(source="definition_slug", read_only=True)
+    nodes = serializers.ListField(child=serializers.CharField(), read_only=True)
+    checks = PreflightCheckSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Preflight
+        fields = ["uid", "definition", "nodes", "passed", "checks", "created_at"]
+        read_only_fields = fields
 
 
 class EventSerializer(serializers.ModelSerializer[LaunchEvent]):

@@ -30,6 +30,7 @@ from models_app.models import (
 from models_app.models_changes import ChangeKind
 from models_app.placement import nodes_chosen
 from models_app.planning import with_overlay
+from models_app.preflights import preflight_require
 from models_app.start_checks import start_check
 from models_app.storage_room import launch_storage_check
 from models_app.transitions import event_add, launch_move
@@ -54,9 +55,9 @@ def launch_create(
     Without `followers` they are chosen where there is no choice. Returns the
     launch, and False if it was live already on one of them. Committed before it
     returns; the nodes are nudged on commit. Raises LaunchRefused:
-    definition_disabled, engine_single_node, nodes_wanted,
-    settings_invalid, node_offline, memory_short and disk_short (not with a
-    `force_reason`), being_deleted, port_in_use.
+    definition_disabled, engine_single_node, nodes_wanted, settings_invalid,
+    node_offline, being_deleted, port_in_use; and unless there is a `force_reason`:
+    memory_short, disk_short, preflight_failed, preflight_busy.
     """
     if live := launch_live(definition, node):
         return live, False
@@ -72,6 +73,8 @@ def launch_create(
     short = [one for one in found if not one.can_start]
     if short and not force_reason:
         raise short_refusal(definition, short[0])
+    if len(nodes) > 1 and not force_reason:
+        preflight_require(definition=planned, nodes=nodes, actor=actor)
     own = {"settings_overlay": overlay or {}, "corrects": corrects}
     free = memory_free(nodes)
     try:

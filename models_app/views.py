@@ -18,6 +18,7 @@ from models_app.exceptions import LaunchRefused
 from models_app.failure_cards import comparison_of, failure_of
 from models_app.forms import LaunchFilterForm
 from models_app.making_room import launch_after_stopping
+from models_app.members import launch_node_names
 from models_app.memory import memory_fit
 from models_app.models import Launch, LaunchState, ModelDefinition
 from models_app.run_lines import launch_lines, notes_once, ranks_text
@@ -215,6 +216,7 @@ def _launch_context(row: Launch) -> dict[str, Any]:
     return {
         "launch": row,
         "member": newest_member(row),
+        "node_names": launch_node_names(row),
         "figures": engine_figures(engine_of_launch(row)) if row.is_serving else [],
         "progress": progress,
         "times": progress.times if progress else start_times(row),

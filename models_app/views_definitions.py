@@ -49,9 +49,11 @@ def definitions(request: HttpRequest) -> HttpResponse:
 def definition(request: HttpRequest, slug: str) -> HttpResponse:
     """One definition: where it runs, what would be run, its settings and launches."""
     row = get_object_or_404(ModelDefinition, slug=slug)
-    places = []
+    places: list[dict[str, Any]] = []
     for node in Node.objects.all():
-        line, notes = docker_run_line_for(row, node)
+        # A model that lies on several nodes has one set of lines, not one a node.
+        once = row.node_count > 1 and places
+        line, notes = ("", []) if once else docker_run_line_for(row, node)
         places.append({"node": node, "card": definition_card_of(row, node), "line": line, "notes": notes})
     context = {"definition": row, "places": places, "settings": _settings_rows(row)}
     return render(request, "models_app/definition.html", context)

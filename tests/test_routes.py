@@ -91,6 +91,9 @@ definition              GET   /models/qwen/               viewer
 definition_card         GET   /models/qwen/card/          viewer
 definition_memory       GET   /models/qwen/memory/?node=spark-1  viewer
 definition_start        POST  /models/qwen/start/         operator
+definition_nodes        GET   /models/qwen/nodes/         viewer
+definition_preflight    POST  /models/qwen/nodes/check/   operator
+definition_nodes_start  POST  /models/qwen/nodes/start/   operator
 definition_new          GET   /models/new/                admin
 definition_new          POST  /models/new/                admin
 definition_new_preview  POST  /models/new/preview/        admin
@@ -188,6 +191,7 @@ api_definition-docker-run    GET     /api/definitions/qwen/docker-run    viewer
 api_change-list              GET     /api/definition-changes             viewer
 api_change-detail            GET     /api/definition-changes/1           viewer
 api_change-revert            POST    /api/definition-changes/1/revert    admin
+api_definition-preflight     POST    /api/definitions/qwen/preflight     operator
 api_launch-list              GET     /api/launches                       viewer
 api_launch-list              POST    /api/launches                       operator
 api_launch-detail            GET     /api/launches/{uid}                 viewer
@@ -257,7 +261,7 @@ ADMIN_TABLES = {
     "models_app.nodestorage", "models_app.storageevent", "models_app.storageitem", "models_app.storagejob",
     "models_app.guardianact",
     "node_link.journalcursor", "node_link.rejectedfact",
-    "models_app.nodeboot",
+    "models_app.preflight", "models_app.nodeboot",
     "models_app.schedule", "models_app.turn", "outbox.notice",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}

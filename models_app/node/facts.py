@@ -66,6 +66,10 @@ class Facts:
         """The memory guardian ended a member (or something else of ours, or found nothing: "")."""
         self._journal.add("guardian_acted", {"member": member, "act": act})
 
+    def group_checked(self, answer: dict[str, Any]) -> None:
+        """What this node found out for a preflight."""
+        self._journal.add("group_checked", answer)
+
     def is_announced(self, container_id: str) -> bool:
         """Whether this process has said that the container exists."""
         with self._lock:

@@ -34,7 +34,9 @@ long max_model_len = 4096;
 double tokens_per_second;
 time_t started;
 atomic_bool hanging, dead;
-static const char *listen_host = "0.0.0.0";
+static const char *listen_host = "0.0.0.0", *master_host = NULL;
+static long nodes = 1, node_rank = 0, master_port = 0;
+static bool headless = false;
 static long port = 8000;
 
 static double env_seconds(const char *name, double fallback) {
@@ -153,6 +155,11 @@ static void parse(int count, char **words_given) {
     else if (strncmp(word, "--served-model-name", 19) == 0) served_name = value;
     else if (strncmp(word, "--port", 6) == 0) port = atol(value);
     else if (strncmp(word, "--host", 6) == 0) listen_host = value;
+    else if (strncmp(word, "--nnodes", 8) == 0) nodes = atol(value);
+    else if (strncmp(word, "--node-rank", 11) == 0) node_rank = atol(value);
+    else if (strncmp(word, "--master-addr", 13) == 0) master_host = value;
+    else if (strncmp(word, "--master-port", 13) == 0) master_port = atol(value);
+    else if (strncmp(word, "--headless", 10) == 0) headless = true;
     else if (strncmp(word, "--api-key", 9) == 0) api_key = value;
     else if (strncmp(word, "--max-model-len", 15) == 0) max_model_len = atol(value);
   }
@@ -163,16 +170,36 @@ static void parse(int count, char **words_given) {
   if (served_name == NULL) served_name = model_path;
 }
 
-static int listener(void) {
+static int listener(const char *host, long number) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)number)};
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (inet_pton(AF_INET, listen_host, &address.sin_addr) != 1 ||
+  if (inet_pton(AF_INET, host, &address.sin_addr) != 1 ||
       bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 128) != 0) {
-    fprintf(stderr, "OSError: [Errno 98] Address already in use: %s:%ld\n", listen_host, port);
+    fprintf(stderr, "OSError: [Errno 98] Address already in use: %s:%ld\n", host, number);
     exit(1);
   }
   return fd;
+}
+
+/* Rank 0 waits at the master's address for every follower, which keeps trying: as torch's TCPStore does. */
+static void meet(void) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)master_port)};
+  if (node_rank == 0) {
+    int server = listener(master_host, master_port);
+    for (long met = 1; met < nodes; met++)
+      if (accept4(server, NULL, NULL, SOCK_CLOEXEC) < 0) fail(1);
+  } else {
+    if (inet_pton(AF_INET, master_host, &address.sin_addr) != 1) fail(1);
+    for (;;) {
+      int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) break;
+      close(fd);
+      pause_seconds(0.1);
+    }
+  }
+  info("Worker", "parallel_state.py:1200", "world_size=%ld rank=%ld distributed_init_method=tcp://%s:%ld backend=nccl",
+       nodes, node_rank, master_host, master_port);
 }
 
 int main(int count, char **words_given) {
@@ -183,8 +210,10 @@ int main(int count, char **words_given) {
   signal(SIGTERM, env_set("STANDIN_IGNORE_SIGTERM") ? SIG_IGN : on_sigterm);
   prctl(PR_SET_NAME, "vllm");
   parse(count, words_given);
+  if (nodes > 1) meet();
   load();
-  int server = listener();
+  while (headless) pause_seconds(1);
+  int server = listener(listen_host, port);
   info("APIServer", "entry.py:140", "Starting vLLM server on http://%s:%ld", listen_host, port);
   printf("INFO:     Started server process [%d]\nINFO:     Waiting for application startup.\n"
          "INFO:     Application startup complete.\n", (int)getpid());
