@@ -22,9 +22,9 @@ from models_app.models import (
     LaunchMember,
     ModelDefinition,
     NodeWeights,
-    Preflight,
     StageTiming,
 )
+from models_app.models_preflight import Preflight
 from models_app.services import definition_delete, definition_save, launch_create, launch_restart, launch_stop
 from sparkweb.admin_base import ReadOnlyAdmin, ReadOnlyInline, ServiceAdmin, admin_actor
 

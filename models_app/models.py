@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -16,17 +14,14 @@ from metrics_app.models import Node
 from models_app.catalogue_check import IDLE_MINUTES_MOST, PRIORITY_MOST
 from models_app.definition_checks import definition_problems
 from models_app.engines.registry import NODES_MOST, calls_tools, context_length
+from models_app.models_preflight import Preflight  # noqa: F401 - Django looks for tables here
 from models_app.models_storage import (  # noqa: F401 - Django looks for tables here
     NodeStorage,
     StorageEvent,
     StorageItem,
     StorageJob,
 )
-
-
-def uid_make() -> str:
-    """Return 16 random hex digits: the name of a launch or member in labels and addresses."""
-    return secrets.token_hex(8)
+from models_app.uids import uid_make
 
 
 class Engine(models.TextChoices):
@@ -366,30 +361,6 @@ class GuardianAct(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_action_display()}: {self.definition_slug or self.node_name}"
-
-
-class Preflight(models.Model):
-    """What several nodes found out before a model was laid over them, and the verdict."""
-
-    uid = models.CharField(max_length=16, unique=True, default=uid_make, editable=False)
-    definition = models.ForeignKey(
-        ModelDefinition, null=True, on_delete=models.SET_NULL, related_name="preflights"
-    )
-    definition_slug = models.CharField(max_length=80, db_index=True)
-    nodes = models.JSONField(default=list, help_text="Names by rank.")
-    requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
-    )
-    created_at = models.DateTimeField(default=timezone.now, db_index=True)
-    answers = models.JSONField(default=dict, help_text="What each node answered, by name.")
-    checks = models.JSONField(default=list)
-    passed = models.BooleanField(null=True, help_text="Empty while nodes are asked.")
-
-    class Meta:
-        ordering = ["-created_at", "-pk"]
-
-    def __str__(self) -> str:
-        return f"preflight of {self.definition_slug} on {', '.join(self.nodes)}"
 
 
 class LaunchEvent(models.Model):

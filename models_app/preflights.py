@@ -18,7 +18,8 @@ from models_app.engines.spec import ContainerSpec
 from models_app.exceptions import LaunchRefused
 from models_app.fabric import fabric_of
 from models_app.memory import memory_check
-from models_app.models import ModelDefinition, Preflight
+from models_app.models import ModelDefinition
+from models_app.models_preflight import Preflight
 from models_app.planning import EXAMPLE, engine_defaults, group_ids, node_data, spec_plan
 from models_app.preflight import Check, Place, is_passed, preflight_checks, refusal_sentence
 from sparkweb.accounts.actor import Actor, audit

@@ -16,9 +16,9 @@ from models_app.models import (
     LaunchEvent,
     LaunchMember,
     ModelDefinition,
-    Preflight,
     StageTiming,
 )
+from models_app.models_preflight import Preflight
 from models_app.selectors import DefinitionCard, compat_status, launch_progress
 from models_app.start_stages import STARTING_STATES
 

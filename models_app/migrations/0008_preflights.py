@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0007_launch_truth'),
+        ('models_app', '0003_definition_changes'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

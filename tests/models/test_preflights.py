@@ -10,7 +10,8 @@ import pytest
 from metrics_app.models import Node, NodeStatus
 from models_app import preflights, services
 from models_app.exceptions import LaunchRefused
-from models_app.models import Launch, Preflight
+from models_app.models import Launch
+from models_app.models_preflight import Preflight
 from models_app.node.group_checks import group_check, weights_revision
 from sparkweb.accounts.models import AuditEntry
 from sparkweb.adapters.docker_errors import EngineUnavailable, ImageMissing, PortInUse
