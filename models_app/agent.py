@@ -78,7 +78,7 @@ class NodeModels:
             watch,
             (installation, node_name),
         )
-        self._engines = EngineWatch(self._ready_probes)
+        self._engines = EngineWatch(self._ready_probes, self._pid_of, config.HANG_SECONDS)
         self._stops = Stops(engine, self._facts, self._starts, self._observer)
         self._scripts = ScriptRuns(
             script_place, self._facts, self._prober, streams, (installation, node_name)
@@ -251,12 +251,17 @@ class NodeModels:
             "memory_bytes": container_figures(one.id, one.pid)["memory_bytes"] if one.runs else None,
             "gpu_memory_bytes": gpu_memory_held(one.id) if one.runs else None,
             "engine": self._engines.entry(one.id) if one.runs else None,
+            "hang": self._engines.hang(one.id) if one.runs else None,
             "stale": self._observer.status.status != "ok",
         }
 
     def _script_entry(self, entry: dict[str, Any]) -> dict[str, Any]:
         runs = entry["phase"] == "running"
-        return {**entry, "engine": self._engines.entry(entry["member"]) if runs else None}
+        return {
+            **entry,
+            "engine": self._engines.entry(entry["member"]) if runs else None,
+            "hang": self._engines.hang(entry["member"]) if runs else None,
+        }
 
     def _ready_probes(self) -> dict[str, ProbeSpec]:
         """Whom to ask for figures: what runs of ours and was ready in this run of its own."""
@@ -265,6 +270,10 @@ class NodeModels:
             for one in list(self._observer.containers.values())
             if one.identity and one.runs and self._prober.was_ready(one.id)
         }
+
+    def _pid_of(self, container_id: str) -> int | None:
+        one = self._observer.containers.get(container_id)
+        return one.pid if one else None
 
     def _stage(self, one: Tracked) -> dict[str, Any] | None:
         """How far the engine is: its download, else its log's last milestone."""
@@ -306,6 +315,7 @@ def _job_entry(job: StartJob) -> dict[str, Any]:
         "memory_bytes": None,
         "gpu_memory_bytes": None,
         "engine": None,
+        "hang": None,
         "stale": False,
     }
 

@@ -79,6 +79,7 @@ def _outline(members: dict[str, dict[str, Any]]) -> dict[str, Any]:
             entry.get("phase"),
             (entry.get("probe") or {}).get("ready"),
             (entry.get("probe") or {}).get("failures", 0) >= 3,
+            bool(entry.get("hang")),
         )
         for uid, entry in members.items()
     }

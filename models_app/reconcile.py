@@ -20,6 +20,7 @@ from metrics_app.models import Node, NodeStatus
 from models_app import attempts
 from models_app.exceptions import LaunchRefused
 from models_app.groups import GroupStep, Step, group_step
+from models_app.hang_restarts import hang_to_mend
 from models_app.making_room import room_awaited
 from models_app.members import launch_nodes, member_label, member_node_name, newest_members
 from models_app.models import Desired, Launch, LaunchMember, LaunchState
@@ -93,6 +94,8 @@ def _observed_step(state: str, entry: dict[str, Any]) -> Step:
         return Step(state=S.STARTING, message="Creating the container")
     if phase != "running":
         return Step()  # exited or gone: the fact about it says how, and is on its way
+    if entry.get("hang") and state in (S.READY, S.DEGRADED):
+        return Step(state=S.DEGRADED, message=str(entry["hang"]))
     if probe.get("ready"):
         return Step(state=S.READY, message="Ready: it answers and lists its model")
     if state in (S.READY, S.DEGRADED):
@@ -182,6 +185,8 @@ class Reconciler:
         if step.state and step.state != launch.state:
             launch_move(launch, step.state, message=step.message)
         self._carry_out(step, launch, members)
+        if hung := hang_to_mend(launch, entries):
+            _give_up(launch, members, Stood("hang", hung))
         if stood := self.stages.look(launch, [entry for entry in entries if entry]):
             _give_up(launch, members, stood)
         self._progress_show(launch, next((one for one in entries if one and one.get("stage")), entries[0]))

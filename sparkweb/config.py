@@ -151,6 +151,13 @@ GUARDIAN_HORIZON_SECONDS = env_int(
 GUARDIAN_PROTECT_READY = env_bool(
     "SPARKWEB_GUARDIAN_PROTECT_READY", False, "Never end a ready model for want of memory: only tell."
 )
+HANG_SECONDS = env_int(
+    "SPARKWEB_HANG_SECONDS",
+    60,
+    "How long an engine with requests may show no progress before it is asked for one token; 0 never asks.",
+    low=0,
+    high=3600,
+)
 LOG_LEVEL = env_choice(
     "SPARKWEB_LOG_LEVEL", "info", "How much is logged.", ("debug", "info", "warning", "error")
 )

@@ -28,6 +28,11 @@ CONTAINER_SETTINGS = (
     Setting(
         "restart_policy", "text", "unless-stopped: SparkWeb starts it again after a reboot.", choices=_RESTART
     ),
+    Setting(
+        "restart_on_hang",
+        "boolean",
+        "Start it again when it hangs (docs/failures.md); else it is shown as degraded.",
+    ),
     Setting("gpus", "text", "all, or none on a machine without a GPU.", choices=("all", "none")),
     Setting("ipc", "text", "host shares /dev/shm with the host.", choices=("host", "private")),
     Setting("shm_size", "size", "Size of /dev/shm; needs ipc: private."),

@@ -197,7 +197,7 @@ def test_failure_shows_reason_step_and_last_log(house: Node, page_admin: User, o
     expect(page.locator(".last-log")).to_contain_text("Engine core initialization failed")
     expect(page.locator("[data-log-lines]")).to_contain_text("Engine core initialization failed")
     assert not socket.said
-    expect(page.get_by_role("button", name="Start again")).to_be_visible()
+    expect(page.get_by_role("button", name="Start again", exact=True)).to_be_visible()
 
 
 def test_panel_and_timeline_are_redrawn(house: Node, page_admin: User, open_page: Opened) -> None:

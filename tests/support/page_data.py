@@ -81,9 +81,8 @@ OUT_OF_MEMORY = (
     "than desired GPU memory utilization (0.85, 103.4 GiB). Lower gpu_memory_utilization, or stop another "
     "model first."
 )
-OWN_SETTINGS = {"qwen3-coder-30b": {"gpu_memory_utilization": 0.85}}
 CONDITIONS = {
-    "settings": {"gpu_memory_utilization": 0.85},
+    "settings": {"gpu_memory_utilization": 0.4},
     "driver": "580.95",
     "cuda": "13.0",
     "docker": "28.3.3",
@@ -190,7 +189,7 @@ def seed(now: datetime, admin: User, days: int = 29) -> Node:
             estimated_memory_gb=memory,
             model_id=model_id,
             position=position,
-            settings=SETTINGS if position == 0 else OWN_SETTINGS.get(slug, {}),
+            settings=SETTINGS if position == 0 else {},
             script_dir=slug if engine == "script" else "",
             enabled=slug != "chandra-ocr",
             description="Mixture of experts for code, 4-bit; calls tools." if position == 0 else "",

@@ -216,11 +216,29 @@ static void chat(int fd, const struct request *request) {
     snprintf(id, sizeof id, "chatcmpl-%08lx%08lx", (long)started, ++serial);
     running++;
     prompt_tokens += asked;
+    while (wedged) pause_seconds(1);
     bool stream = json_number(request->body, "stream", 0) == 1;
     bool usage = json_number(request->body, "include_usage", 0) == 1;
     count_end(stream ? chat_stream(fd, id, said, limit, usage, asked) : chat_whole(fd, id, said, limit, asked));
   }
   free(said);
+}
+
+/* A whole answer of /v1/completions, one word for each token asked for. */
+static void completion(int fd, const struct request *request) {
+  char body[1024];
+  long limit = json_number(request->body, "max_tokens", 16);
+  running++;
+  prompt_tokens++;
+  while (wedged) pause_seconds(1);
+  generation_tokens += limit;
+  count_end("length");
+  snprintf(body, sizeof body,
+           "{\"id\":\"cmpl-%lx\",\"object\":\"text_completion\",\"created\":%ld,\"model\":\"%s\",\"choices\":[{\"index\":0,"
+           "\"text\":\" word\",\"logprobs\":null,\"finish_reason\":\"length\",\"stop_reason\":null}],\"usage\":"
+           "{\"prompt_tokens\":1,\"total_tokens\":%ld,\"completion_tokens\":%ld}}",
+           ++serial, (long)time(NULL), served_name, limit + 1, limit);
+  answer(fd, "200 OK", "application/json", body);
 }
 
 static bool authorized(const struct request *request) {
@@ -230,7 +248,8 @@ static bool authorized(const struct request *request) {
 }
 
 static bool known(const char *path) {
-  static const char *paths[] = {"/health", "/v1/models", "/metrics", "/version", "/v1/chat/completions"};
+  static const char *paths[] = {"/health", "/v1/models", "/metrics", "/version", "/v1/chat/completions",
+                                "/v1/completions"};
   for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
     if (strcmp(path, paths[i]) == 0) return true;
   return false;
@@ -245,6 +264,7 @@ static void route(int fd, const struct request *request) {
   else if (get && strcmp(path, "/metrics") == 0) metrics(fd);
   else if (get && strcmp(path, "/version") == 0) answer(fd, "200 OK", "application/json", "{\"version\":\"0.32.0\"}");
   else if (post && strcmp(path, "/v1/chat/completions") == 0) chat(fd, request);
+  else if (post && strcmp(path, "/v1/completions") == 0) completion(fd, request);
   else if (known(path)) answer(fd, "405 Method Not Allowed", "application/json", "{\"detail\":\"Method Not Allowed\"}");
   else answer(fd, "404 Not Found", "application/json", "{\"detail\":\"Not Found\"}");
 }

@@ -10,7 +10,7 @@ extern const char *model_path, *served_name, *api_key;
 extern long max_model_len;
 extern double tokens_per_second;
 extern time_t started;
-extern atomic_bool hanging, dead; /* accepts and never answers; /health says 503 */
+extern atomic_bool hanging, dead, wedged; /* accepts and never answers; /health says 503; only requests stand still */
 
 void pause_seconds(double seconds);
 

@@ -8,6 +8,7 @@
  *   STANDIN_EXIT_MESSAGE        the last line of that failure
  *   STANDIN_CRASH_AFTER         seconds after loading until it dies by SIGSEGV
  *   STANDIN_DEAD_AFTER          seconds after loading until /health says 503, as with a dead engine core
+ *   STANDIN_WEDGE_AFTER         seconds after loading until requests are taken and nothing comes out, /health still 200
  *   STANDIN_HANG_AFTER          seconds after loading until it accepts and never answers
  *   STANDIN_OOM_MB              while loading, touch this many MB, then fail as for want of memory
  *   STANDIN_FLOOD_LINES         lines written as fast as they go, once loaded
@@ -33,7 +34,7 @@ const char *model_path = "", *served_name = NULL, *api_key = NULL;
 long max_model_len = 4096;
 double tokens_per_second;
 time_t started;
-atomic_bool hanging, dead;
+atomic_bool hanging, dead, wedged;
 static const char *listen_host = "0.0.0.0", *master_host = NULL;
 static long nodes = 1, node_rank = 0, master_port = 0;
 static bool headless = false;
@@ -114,7 +115,7 @@ static void load(void) {
 static void *age(void *ignored) {
   (void)ignored;
   double crash = env_seconds("STANDIN_CRASH_AFTER", -1), hang = env_seconds("STANDIN_HANG_AFTER", -1),
-         die = env_seconds("STANDIN_DEAD_AFTER", -1), passed = 0;
+         die = env_seconds("STANDIN_DEAD_AFTER", -1), wedge = env_seconds("STANDIN_WEDGE_AFTER", -1), passed = 0;
   for (long line = 0, flood = (long)env_seconds("STANDIN_FLOOD_LINES", 0); line < flood; line++)
     printf("flood line %ld of %ld\n", line + 1, flood);
   fflush(stdout);
@@ -126,6 +127,7 @@ static void *age(void *ignored) {
     }
     if (hang >= 0 && passed >= hang) hanging = true;
     if (die >= 0 && passed >= die) dead = true;
+    if (wedge >= 0 && passed >= wedge) wedged = true;
     pause_seconds(0.05);
   }
   return NULL;
