@@ -294,10 +294,10 @@ def _vllm_problem(plan: _Plan, share: int, total: int) -> str:
         return ""
     context = plan.context("max_model_len")
     one = plan.kv_bytes(context, 1) or 0
-    least = plan.weights + one
-    if least <= share:
+    inside = plan.overhead - round(OUTSIDE_SHARE_GIB * GIB)
+    if plan.weights + one + inside <= share:
         return ""
-    needed = (least + plan.overhead) / total
+    needed = (plan.weights + one + plan.overhead) / total
     remedy = (
         f"raise gpu_memory_utilization to {needed + 0.005:.2f}"
         if needed < 0.95
@@ -331,11 +331,9 @@ def _advice_utilization(plan: _Plan, utilization: float, total: int) -> tuple[st
     cap = min(kv, int(wanted * total) - fixed)
     if cap <= 0 or (abs(wanted - utilization) < 0.015 and plan.number("kv_cache_memory_bytes")):
         return ()
-    return (
-        f"For {_tokens(context, sequences)} gpu_memory_utilization: {wanted:.2f} with "
-        f"kv_cache_memory_bytes: {cap} would do: {(fixed + cap) / GIB:.1f} GiB instead of "
-        f"{utilization * total / GIB:.1f}.",
-    )
+    need = f"{(fixed + cap) / GIB:.1f} GiB"
+    what = f"{_tokens(context, sequences)} need {need}" if cap == kv else f"What fits now is {need}"
+    return (f"{what}: gpu_memory_utilization: {wanted:.2f} with kv_cache_memory_bytes: {cap}.",)
 
 
 def _advice_flush(plan: _Plan, share: int) -> tuple[str, ...]:

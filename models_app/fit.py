@@ -102,13 +102,12 @@ def _available(demand: Demand, room: Room) -> int | None:
 def _room_lines(
     node: str, available: int, reserve: int, claims: Sequence[Claim], room: Room
 ) -> tuple[Line, ...]:
-    what = (
-        "free on the cards it would use"
-        if room.cards
-        else "MemAvailable, with page cache that can be dropped"
-    )
+    what = "free on the cards it would use" if room.cards else "MemAvailable"
     lines = [Line(f"Available on {node}", available, what)]
-    lines += [Line(f"Promised to {claim.name}", -claim.bytes, "it is still loading") for claim in claims]
+    if room.reclaimable_bytes and not room.cards:
+        words = "the kernel drops it when the memory is needed"
+        lines.append(Line("Of it page cache", room.reclaimable_bytes, words, within=True))
+    lines += [Line(f"Promised to {claim.name}", -claim.bytes, "it is still starting") for claim in claims]
     if reserve:
         lines.append(Line("Reserve", -reserve, "stays for the host"))
     return tuple(lines)
@@ -127,12 +126,12 @@ def _verdict(
         return "no", demand.problem
     per_card = " on each card" if on_cards and demand.cards > 1 else ""
     if remaining < reserve:
-        sentence = (
-            f"needs {_gib(left - remaining)} GiB{per_card}; {node} has {_gib(left)} GiB available{per_card}"
-        )
+        claimed = sum(claim.bytes for claim in claims)
+        needs, has = _gib(left - remaining), _gib(left + claimed)
+        sentence = f"needs {needs} GiB{per_card}; {node} has {has} GiB available{per_card}"
         if claims:
-            names = ", ".join(claim.name for claim in claims)
-            sentence += f" beside what {names} will take"
+            names = " and ".join(claim.name for claim in claims)
+            sentence += f", of which {_gib(claimed)} GiB are promised to {names}"
         if remaining >= 0:
             sentence += f", and {_gib(reserve)} GiB stay reserved for the host"
         return "no", sentence

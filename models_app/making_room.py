@@ -21,6 +21,7 @@ from models_app.members import launches_of_node
 from models_app.memory import memory_fit
 from models_app.models import Desired, Launch, LaunchMember, LaunchState, ModelDefinition
 from models_app.placement import nodes_chosen
+from models_app.planning import with_overlay
 from models_app.preflights import preflight_require
 from models_app.start_checks import start_check
 from models_app.transitions import event_add, launch_move
@@ -131,7 +132,8 @@ def _look(launch: Launch, definition: ModelDefinition, nodes: list[Node]) -> Non
     if stopping:
         _waiting_say(launch, f"{' and '.join(sorted(set(stopping)))} to stop")
         return
-    found = [memory_fit(definition, node, waiting=launch) for node in nodes]
+    planned = with_overlay(definition, launch.settings_overlay)
+    found = [memory_fit(planned, node, waiting=launch) for node in nodes]
     short = [one for one in found if not one.can_start or one.available_bytes is None]
     if launch.forced_reason or not short:
         _begin(launch, definition, nodes)

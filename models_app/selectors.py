@@ -20,7 +20,7 @@ from models_app.start_stages import STARTING_STATES, StartTimes, start_times
 from sparkweb.shared_streams import shared_streams
 from sparkweb.streams import Entry, StreamsDown
 
-ATTEMPTS = ("attempts__members", "attempts__stages")
+ATTEMPTS = ("attempts__members__node", "attempts__stages")
 COMPAT = {
     **dict.fromkeys((LaunchState.READY, LaunchState.DEGRADED), "running"),
     **dict.fromkeys(STARTING_STATES, "starting"),
@@ -194,7 +194,7 @@ def _progress(launch: Launch, entries: list[dict[str, Any]]) -> Progress:
     since = attempts[0].started_at if attempts else launch.created_at
     return Progress(
         stage=name or launch.state,
-        message=stage.get("message") or launch.get_state_display(),
+        message=stage.get("message") or _waits(launch) or launch.get_state_display(),
         done_bytes=done,
         total_bytes=total,
         percent=round(100 * done / total, 1) if total and done is not None else None,
@@ -202,6 +202,10 @@ def _progress(launch: Launch, entries: list[dict[str, Any]]) -> Progress:
         timeout_seconds=settings.STAGE_LIMIT_SECONDS.get(name, settings.STAGE_LIMIT_SECONDS["load"]),
         times=start_times(launch, name),
     )
+
+
+def _waits(launch: Launch) -> str:
+    return f"Waits for {launch.waits_for}" if launch.waits_for else ""
 
 
 def launches_filtered(

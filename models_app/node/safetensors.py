@@ -29,7 +29,7 @@ def tensor_bytes(path: Path) -> int:
         length = int.from_bytes(head, "little")
         if len(head) < 8 or length < 2 or length > min(HEADER_LIMIT_BYTES, size - 8):
             raise WeightsInvalid(f"{path.name}: its header of {length} bytes does not fit the file")
-        header = _json_object(path.name, file.read(length))
+        header = json_object(path.name, file.read(length))
     end = _tensors_end(path.name, header)
     if end > size - 8 - length:
         raise WeightsInvalid(f"{path.name}: it ends before its tensors do; the download is not complete")
@@ -40,7 +40,7 @@ def index_read(path: Path) -> tuple[set[str], int | None]:
     """The files that an index (`model.safetensors.index.json`) names, and their bytes if it says so."""
     if path.stat().st_size > INDEX_LIMIT_BYTES:
         raise WeightsInvalid(f"{path.name}: over {INDEX_LIMIT_BYTES} bytes")
-    data = _json_object(path.name, path.read_bytes())
+    data = json_object(path.name, path.read_bytes())
     places, metadata = data.get("weight_map"), data.get("metadata")
     names = {name for name in places.values() if isinstance(name, str)} if isinstance(places, dict) else set()
     total = metadata.get("total_size") if isinstance(metadata, dict) else None
@@ -68,7 +68,8 @@ def _is_span(places: Any) -> bool:
     return whole and 0 <= places[0] <= places[1]
 
 
-def _json_object(name: str, text: bytes) -> dict[str, Any]:
+def json_object(name: str, text: bytes) -> dict[str, Any]:
+    """A JSON object from bytes that anyone may have written. Raises WeightsInvalid with the file's `name`."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):

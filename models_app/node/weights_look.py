@@ -8,7 +8,6 @@ looks at folders. Links are followed inside the cache and nowhere else.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import threading
 from pathlib import Path
@@ -18,7 +17,7 @@ import orjson
 
 from models_app.node.gguf import gguf_config, gguf_parts
 from models_app.node.model_config import config_kept
-from models_app.node.safetensors import WeightsInvalid, index_read, tensor_bytes
+from models_app.node.safetensors import WeightsInvalid, index_read, json_object, tensor_bytes
 
 CONFIG_LIMIT_BYTES = 4 * 2**20
 MANIFEST_LIMIT_BYTES = 2**20
@@ -171,8 +170,7 @@ class Weights:
         path = self._ollama.joinpath("manifests", *words, version or "latest")
         if not path.is_file() or not self._is_inside(path) or path.stat().st_size > MANIFEST_LIMIT_BYTES:
             return None
-        data = json.loads(path.read_bytes())
-        return data if isinstance(data, dict) else None
+        return json_object(f"the manifest of {tag}", path.read_bytes())
 
     def _blob(self, layer: dict[str, Any]) -> Path | None:
         digest = str(layer.get("digest"))
@@ -221,11 +219,7 @@ def _gguf_wanted(files: list[Path], wanted: str) -> list[Path]:
 
 
 def _config_read(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        raise WeightsInvalid(f"{path.name}: it holds no JSON") from None
-    return config_kept(data)
+    return config_kept(json_object(path.name, path.read_bytes()))
 
 
 def _answer(

@@ -113,7 +113,7 @@ def plain(value: Any) -> str:
 @register.simple_tag
 def percent_of(part: float, whole: float) -> str:
     """Return a share as a number from 0 to 100 for a width."""
-    return f"{max(0.0, min(100.0, 100 * part / whole)) if whole else 100:.1f}"
+    return f"{max(0.0, min(100.0, 100 * part / whole)) if whole > 0 else 100:.1f}"
 
 
 @register.simple_tag

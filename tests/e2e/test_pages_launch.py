@@ -68,7 +68,8 @@ def test_short_memory_opens_a_dialog_that_wants_a_reason(
     row = page.locator("[data-definition='qwen3-coder-30b']")
     row.get_by_role("button", name="Start").click()
     dialog = page.locator("#dialog")
-    expect(dialog).to_contain_text("needs 65 GiB")
+    expect(dialog).to_contain_text("spark-1 has 63.3 GiB available")
+    expect(dialog).to_contain_text("Missing")
     dialog.get_by_role("button", name="Start anyway").click()
     assert page.locator("#force-reason:invalid").count() == 1
     page.locator("#force-reason").fill("the estimate is too high")

@@ -7,12 +7,9 @@ from typing import Any
 import pytest
 
 from models_app.demand import Asked, Demand, Line, demand_of, utilization_rule
-from models_app.engines.container import settings_merged
-from models_app.engines.inputs import DefinitionData
-from models_app.engines.registry import engine_kind
-from models_app.fit import Claim, Fit, Running, fit, stop_choose
+from models_app.fit import Running, fit, stop_choose
 from models_app.room import GIB, room_of
-from tests.support.memory_cases import CASES, LLAMA_8B, QWEN3_30B, Case
+from tests.support.memory_cases import CASES, LLAMA_8B, QWEN3_30B, Case, judge
 
 RESERVE = 4 * GIB
 # Starts that would have run and are refused all the same, each with the reason why that is accepted.
@@ -20,24 +17,6 @@ FALSE_REFUSALS = {
     "0.82 where vLLM saw 102 free": "the host would keep 1.9 GiB, less than the reserve",
     "0.87 with its vision part, weights known": "other vision models took this much more while they started",
 }
-
-
-def judge(case: Case) -> Fit:
-    room = room_of(case.report())
-    merged = settings_merged(
-        engine_kind(case.engine), DefinitionData("m", "org/m", 8000, settings=case.settings), {}
-    )
-    asked = Asked(
-        engine=case.engine,
-        settings=merged,
-        image=case.image,
-        weights=case.answer(),
-        estimate_bytes=None if case.estimate is None else round(case.estimate * GIB),
-        peak_bytes=None if case.peak is None else round(case.peak * GIB),
-        peak_same=case.peak is not None,
-    )
-    claims = [Claim("1", "other", round(case.loading * GIB))] if case.loading else []
-    return fit(node="spark-1", demand=demand_of(asked, room), room=room, reserve_bytes=RESERVE, claims=claims)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.fits], ids=lambda case: case.name)
@@ -90,7 +69,7 @@ def test_unknown_memory_and_unknown_need_are_said_and_not_invented() -> None:
 def test_what_is_promised_to_others_is_named() -> None:
     case = next(case for case in CASES if case.loading == 48.0)
     found = judge(case)
-    assert "beside what other will take" in found.sentence
+    assert "110 GiB available, of which 48 GiB are promised to other" in found.sentence
     assert any(line.label == "Promised to other" and line.bytes < 0 for line in found.room)
 
 

@@ -89,7 +89,7 @@ def test_a_launch_that_still_loads_keeps_what_it_was_promised(node, spark) -> No
     spark(100)
     found = memory_fit(definition, node)
     assert found.verdict == "no"
-    assert "beside what first will take" in found.sentence
+    assert "of which 60 GiB are promised to first" in found.sentence
     assert [row.name for row in found.stop] == ["first"]
 
 

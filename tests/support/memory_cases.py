@@ -13,8 +13,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from models_app.demand import Asked, demand_of
+from models_app.engines.container import settings_merged
+from models_app.engines.inputs import DefinitionData
+from models_app.engines.registry import engine_kind
+from models_app.fit import Claim, Fit, fit
+from models_app.room import room_of
+
 GIB = 2**30
 SPARK_GIB = 121.69
+RESERVE_GIB = 4
 
 
 @dataclass(frozen=True)
@@ -191,3 +199,26 @@ CASES = (
          engine="llamacpp", settings={"ctx_size": 8192}, weights=30.0, config=LLAMA_8B,
          cards=((24, 23), (24, 23))),
 )  # fmt: skip
+
+
+def judge(case: Case) -> Fit:
+    """What fit.py says about a case."""
+    room = room_of(case.report())
+    data = DefinitionData("m", "org/m", 8000, settings=case.settings)
+    asked = Asked(
+        engine=case.engine,
+        settings=settings_merged(engine_kind(case.engine), data, {}),
+        image=case.image,
+        weights=case.answer(),
+        estimate_bytes=None if case.estimate is None else round(case.estimate * GIB),
+        peak_bytes=None if case.peak is None else round(case.peak * GIB),
+        peak_same=case.peak is not None,
+    )
+    claims = [Claim("1", "other", round(case.loading * GIB))] if case.loading else []
+    return fit(
+        node="spark-1",
+        demand=demand_of(asked, room),
+        room=room,
+        reserve_bytes=RESERVE_GIB * GIB,
+        claims=claims,
+    )

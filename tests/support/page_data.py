@@ -289,6 +289,7 @@ def _launches(by_slug: dict[str, ModelDefinition], node: Node, admin: User, now:
             created_at=began,
             state_changed_at=began,
             requested_by=admin,
+            memory_needed_bytes=round(48.7 * 2**30) if state == "ready" else None,
             **changes,
         )
         attempt = AttemptFactory(launch=row, started_at=began, outcome="open" if live else "failed")

@@ -33,6 +33,7 @@ from playwright.sync_api import Browser, Page, WebSocketRoute, sync_playwright
 
 from metrics_app.models import Node
 from models_app.models import Launch, ModelDefinition, Schedule, Webhook
+from models_app.weights import weights_seen
 from sparkweb.accounts.models import Role
 from tests.e2e.browser import CHROMIUM, FLAGS, StaticHandler, own_redis, snapshot_store
 from tests.factories import (
@@ -102,6 +103,31 @@ def open_memory_dialog(page: Page) -> None:
     page.locator("dialog[open]").wait_for()
 
 
+def _read(gib: float) -> dict[str, Any]:
+    shape = {"num_hidden_layers": 40, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
+             "max_position_embeddings": 65536}  # fmt: skip
+    size = round(gib * 2**30)
+    return {"status": "ok", "weights_bytes": size, "files": 6, "kind": "safetensors", "config": shape}
+
+
+READ_WEIGHTS = {"ministral-3-14b": _read(25.9), "qwen3-coder-30b": _read(56.9)}
+
+
+def memory_of(slug: str, **settings: Any) -> Callable[[Page], None]:
+    """Open the memory sum of a definition with these settings: its weights were read."""
+
+    def act(page: Page) -> None:
+        row = ModelDefinition.objects.get(slug=slug)
+        seen = {"engine": row.engine, "model_id": row.model_id, "answer": READ_WEIGHTS[slug]}
+        weights_seen("spark-1", seen)
+        ModelDefinition.objects.filter(pk=row.pk).update(settings={**row.settings, **settings})
+        page.locator("details.idle-models").first.evaluate("d => d.open = true")
+        page.locator(f"[data-definition='{slug}'] .link-button").click()
+        page.locator("dialog[open]").wait_for()
+
+    return act
+
+
 def press_stop(page: Page) -> None:
     page.get_by_role("button", name="Stop").first.click()
     page.locator("dialog[open]").wait_for()
@@ -167,6 +193,9 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "dashboard-two": ("/", "two", None),
         "dashboard-none": ("/", "none", None),
         "dashboard-nodocker": ("/", "nodocker", None),
+        "memory-yes": ("/", "gb10", memory_of("ministral-3-14b", gpu_memory_utilization=0.38)),
+        "memory-tight": ("/", "gb10", memory_of("ministral-3-14b", gpu_memory_utilization=0.44)),
+        "memory-no": ("/", "gb10", memory_of("qwen3-coder-30b", gpu_memory_utilization=0.6)),
         "dashboard-stop": ("/", "gb10", press_stop),
         "dashboard-memory": ("/", "gb10", open_memory_dialog),
         "account": ("/", "gb10", open_account),
