@@ -20,6 +20,7 @@ from models_app.models import (
     LaunchAttempt,
     LaunchEvent,
     LaunchMember,
+    LogChunk,
     ModelDefinition,
     NodeWeights,
     StageTiming,
@@ -208,6 +209,15 @@ class PreflightAdmin(ReadOnlyAdmin):
     search_fields = ["uid", "definition_slug"]
     date_hierarchy = "created_at"
     list_select_related = ["requested_by"]
+
+
+@admin.register(LogChunk)
+class LogChunkAdmin(ReadOnlyAdmin):
+    list_display = ["member", "number", "first_line", "lines", "size_bytes", "is_last", "stored_at"]
+    list_filter = ["is_last"]
+    search_fields = ["member__uid", "member__container_name"]
+    date_hierarchy = "stored_at"
+    list_select_related = ["member"]
 
 
 @admin.register(LaunchEvent)

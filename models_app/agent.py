@@ -24,6 +24,7 @@ from models_app.node.followers import Followers, LogStreams
 from models_app.node.group_checks import group_check
 from models_app.node.guarded import GuardedModels
 from models_app.node.identity import INSTALLATION, Identity, identity_of_spec
+from models_app.node.log_archive import LogArchive
 from models_app.node.model_pulls import ModelPulls
 from models_app.node.observer import Observer
 from models_app.node.probes import Prober
@@ -56,6 +57,7 @@ class NodeModels:
         installation: str,
         secrets_dir: Path,
         script_place: ScriptPlace,
+        archive: LogArchive | None = None,
     ) -> None:
         self.node_name = node_name
         self.installation = installation
@@ -63,7 +65,8 @@ class NodeModels:
         self._facts = Facts(journal)
         watch = Watch()
         self._starts = Starts(engine, self._facts, watch, secrets_dir, installation, node_name)
-        self._followers = Followers(engine, streams, node_name)
+        self._archive = archive
+        self._followers = Followers(engine, streams, node_name, archive)
         self._prober = Prober()
         self._pulls = ModelPulls(self._facts, self._member_end)
         self._downloads = WeightDownloads(config.HF_CACHE, _hub_asker(secrets_dir))
@@ -81,7 +84,7 @@ class NodeModels:
         self._engines = EngineWatch(self._ready_probes, self._pid_of, config.HANG_SECONDS)
         self._stops = Stops(engine, self._facts, self._starts, self._observer)
         self._scripts = ScriptRuns(
-            script_place, self._facts, self._prober, streams, (installation, node_name)
+            script_place, self._facts, self._prober, streams, (installation, node_name), archive
         )
         self.guarded = GuardedModels(
             engine, self._facts, self._observer, self._scripts, self._prober, container_group
@@ -91,6 +94,8 @@ class NodeModels:
     def start(self) -> None:
         """Begin to watch, follow and probe, and take commands."""
         global _node
+        if self._archive:
+            self._archive.start()
         self._followers.start()
         self._observer.start()
         self._engines.start()
@@ -107,6 +112,8 @@ class NodeModels:
         self._prober.close()
         self._pulls.close()
         self._followers.close()
+        if self._archive:
+            self._archive.close()
         self._engine.close()
         self._closed.set()
 

@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 
 from metrics_app.api import node_of
+from models_app.api_logs import LogActions
 from models_app.engine_live import engine_of_launch, engine_unread
 from models_app.failure_cards import comparison_of, failure_of, launch_correct
 from models_app.filters import DefinitionFilter, GuardianActFilter, LaunchFilter
@@ -153,7 +154,7 @@ class DefinitionViewSet(ModelViewSet[ModelDefinition]):
     list=extend_schema(summary="List launches", responses={200: LaunchSerializer(many=True), **refusals()}),
     retrieve=extend_schema(summary="One launch", responses={200: LaunchDetailSerializer, **refusals(404)}),
 )
-class LaunchViewSet(ReadOnlyModelViewSet[Launch]):
+class LaunchViewSet(LogActions, ReadOnlyModelViewSet[Launch]):
     """What runs and what ran; operators start, stop and restart."""
 
     queryset = Launch.objects.select_related("requested_by").prefetch_related(

@@ -363,6 +363,30 @@ class GuardianAct(models.Model):
         return f"{self.get_action_display()}: {self.definition_slug or self.node_name}"
 
 
+class LogChunk(models.Model):
+    """A piece of a container's log: where its lines stand among all, and how large its file is.
+
+    The file is `launch-logs/<member>/<number>.gz` below the data folder (models_app/log_archive.py).
+    """
+
+    member = models.ForeignKey(LaunchMember, on_delete=models.CASCADE, related_name="log_chunks")
+    number = models.PositiveIntegerField()
+    first_line = models.PositiveIntegerField()
+    lines = models.PositiveIntegerField()
+    from_at = models.CharField(max_length=40, blank=True)
+    to_at = models.CharField(max_length=40, blank=True)
+    size_bytes = models.PositiveIntegerField()
+    is_last = models.BooleanField(default=False)
+    stored_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["member", "number"]
+        constraints = [models.UniqueConstraint(fields=["member", "number"], name="log_chunk_once")]
+
+    def __str__(self) -> str:
+        return f"lines {self.first_line} to {self.first_line + self.lines} of {self.member}"
+
+
 class LaunchEvent(models.Model):
     """The timeline of a launch."""
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from metrics_app.models import Node, NodeStatus
 from metrics_app.selectors import node_snapshots
 from models_app.engine_live import EngineFigure, engine_figures
+from models_app.log_archive import log_is_whole
 from models_app.members import launches_of_node, member_node_name, newest_members
 from models_app.models import Launch, LaunchMember, LaunchState, ModelDefinition
 from models_app.stage_clock import sighting_of
@@ -251,7 +252,19 @@ def log_tail(launch: Launch, lines: int) -> list[str]:
         return []
     if member.last_log:
         return member.last_log.splitlines()[-lines:]
-    return _stream_tail(log_stream(launch.node_name, member.uid), lines)
+    return _stream_tail(log_stream(member_node_name(member), member.uid), lines)
+
+
+def log_rest(member: LaunchMember, lines: int) -> list[str]:
+    """Return the last lines of a container that may be newer than its stored pieces, each with its time.
+
+    Of one that has ended and whose pieces did not come to their end, also those
+    without a time that its end brought.
+    """
+    if log_is_whole(member):
+        return []
+    found = _stream_tail(log_stream(member_node_name(member), member.uid), lines)
+    return found or member.last_log.splitlines()[-lines:]
 
 
 def _stream_tail(stream: str, lines: int) -> list[str]:

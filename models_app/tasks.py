@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from models_app import weights
+from models_app.log_archive import folders_tidy
 from models_app.models import GuardianAct, Launch
 from models_app.schedules import turns_forget
 
@@ -22,7 +23,9 @@ def housekeeping() -> int:
     before = timezone.now() - timedelta(days=settings.LAUNCH_EVENTS_KEEP_DAYS)
     GuardianAct.objects.filter(at__lt=before).delete()
     old = Launch.objects.filter(live=False, ended_at__lt=before).values_list("pk", flat=True)[:500]
-    return Launch.objects.filter(pk__in=list(old)).delete()[0] + turns_forget()
+    deleted = Launch.objects.filter(pk__in=list(old)).delete()[0]
+    folders_tidy()
+    return deleted + turns_forget()
 
 
 @shared_task

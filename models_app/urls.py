@@ -5,6 +5,7 @@ from models_app import (
     views_changes,
     views_definitions,
     views_failures,
+    views_logs,
     views_nodes,
     views_schedules,
     views_storage,
@@ -12,6 +13,7 @@ from models_app import (
 )
 
 urlpatterns = [
+    path("node/log-chunks/", views_logs.log_chunk, name="node_log_chunk"),
     path("models/", views_definitions.definitions, name="definitions"),
     path("models/new/", views_definitions.definition_new, name="definition_new"),
     path("models/new/preview/", views_definitions.definition_preview, name="definition_new_preview"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from django.core.paginator import Paginator
@@ -17,6 +18,7 @@ from models_app.engine_live import engine_figures, engine_of_launch
 from models_app.exceptions import LaunchRefused
 from models_app.failure_cards import comparison_of, failure_of
 from models_app.forms import LaunchFilterForm
+from models_app.log_archive import log_is_whole, log_page
 from models_app.making_room import launch_after_stopping
 from models_app.members import launch_node_names
 from models_app.memory import memory_fit
@@ -26,6 +28,7 @@ from models_app.selectors import (
     definition_card_of,
     launch_progress,
     launches_filtered,
+    log_rest,
     log_tail,
     newest_member,
 )
@@ -201,9 +204,31 @@ def launch(request: HttpRequest, uid: str) -> HttpResponse:
     context |= {
         "line": ranks_text(ranks) if (ranks := launch_lines(row)) else "",
         "notes": notes_once(ranks),
-        "kept_log": log_tail(row, KEPT_LOG_LINES) if not row.live else [],
+        **_log_context(row, request.GET.get("attempt", "")),
     }
     return render(request, "models_app/launch.html", context)
+
+
+def _log_context(row: Launch, attempt: str) -> dict[str, Any]:
+    """Whose log is shown: that of an earlier attempt if asked for, else the newest one's.
+
+    Once a container has ended the page brings the end of its log along: of its
+    stored pieces where they reach that far, with times and colours, else what its end brought.
+    """
+    newest = newest_member(row)
+    asked = (m for a in row.attempts.all() if str(a.number) == attempt for m in a.members.all())
+    member = next(asked, newest)
+    live = row.live and member == newest
+    page = log_page(member, count=KEPT_LOG_LINES) if member and not live and log_is_whole(member) else None
+    kept: list[Any] = [asdict(line) for line in page.lines] if page else []
+    if member and not live and not page:
+        kept = [{"text": text} for text in log_rest(member, KEPT_LOG_LINES)]
+    return {
+        "log_member": member,
+        "log_live": live,
+        "log_pinned": member != newest,
+        "kept_log": {"lines": kept, "before_line": page.before_line if page else None, "whole": bool(page)},
+    }
 
 
 def _launch_or_404(uid: str) -> Launch:

@@ -20,6 +20,7 @@ from celery import Celery, shared_task
 from metrics_app.agent import ReportLoop, report_section
 from models_app.agent import NodeModels
 from models_app.agent_weights import WeightsDesk
+from models_app.node.log_archive import LogArchive
 from models_app.node.script_place import ScriptPlace
 from models_app.node.storage.agent import NodeStorage, place_configured
 from models_app.node.weights_look import Weights
@@ -33,6 +34,7 @@ from sparkweb.guardian.plan import victims_left
 from sparkweb.installation import installation_read
 from sparkweb.logs import level_set, logs_setup
 from sparkweb.node_link.acl import agent_transport_options
+from sparkweb.node_link.http_client import WebClient
 from sparkweb.node_link.journal import Journal
 from sparkweb.node_link.sender import JournalSender, ReportSender
 from sparkweb.node_link.signatures import NodeKeyInvalid, Signer
@@ -77,6 +79,11 @@ class Agent:
             config.INSTALLATION or installation_read(config.DATA_DIR),
             config.SECRETS_DIR,
             ScriptPlace(config.SCRIPTS_DIR, folder / "scripts"),
+            LogArchive(
+                folder / "logs",
+                WebClient(config.WEB_URL, signer),
+                config.LOG_SPOOL_MB * 2**20,
+            ),
         )
         self.fabric = FabricReader()
         self.weights = WeightsDesk(Weights(config.HF_CACHE, config.OLLAMA_MODELS), self.journal)

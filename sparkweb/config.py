@@ -70,12 +70,6 @@ HF_CACHE = env_path(
     "Hugging Face cache on the node, mounted into engines.",
     shown="~/.cache/huggingface",
 )
-HF_ENDPOINT = env_url(
-    "SPARKWEB_HF_ENDPOINT",
-    "https://huggingface.co",
-    "Where a node asks how large a model's files are, to tell how far a download is.",
-    ("http", "https"),
-)
 OLLAMA_MODELS = env_path(
     "SPARKWEB_OLLAMA_MODELS",
     Path.home() / ".ollama",
@@ -106,6 +100,13 @@ DISK_RESERVE_GB = env_int(
     "Disk space (GiB) that downloads and image pulls must leave free.",
     low=0,
     high=10_000,
+)
+LOG_SPOOL_MB = env_int(
+    "SPARKWEB_LOG_SPOOL_MB",
+    256,
+    "Megabytes of compressed logs that a node holds while web does not take them.",
+    low=1,
+    high=1_000_000,
 )
 INSTALLATION = env_str(
     "SPARKWEB_INSTALLATION",

@@ -25,6 +25,7 @@ from sparkweb.env import (
     env_url,
 )
 from sparkweb.installation import secret_key_read
+from sparkweb.limits import LOG_CONTAINER_MB, LOG_KEEP_MB, STAGE_LIMIT_SECONDS  # noqa: F401
 
 BASE_DIR = config.BASE_DIR
 DATA_DIR = config.DATA_DIR
@@ -337,57 +338,6 @@ SPECTACULAR_SETTINGS = {
 MEMORY_RESERVE_GB = env_int(
     "SPARKWEB_MEMORY_RESERVE_GB", 4, "Memory (GiB) that a start must leave for the host.", low=0, high=64
 )
-# Seconds; by the stages of models_app/stage_clock.py.
-STAGE_LIMIT_SECONDS = {
-    "pull": 60
-    * env_int(
-        "SPARKWEB_LIMIT_PULL_MINUTES",
-        30,
-        "Minutes without progress after which the pull of an image is given up.",
-        low=1,
-        high=10080,
-    ),
-    "create": 60
-    * env_int(
-        "SPARKWEB_LIMIT_CREATE_MINUTES",
-        10,
-        "Minutes without progress after which the making of a container is given up.",
-        low=1,
-        high=10080,
-    ),
-    "download": 60
-    * env_int(
-        "SPARKWEB_LIMIT_DOWNLOAD_MINUTES",
-        30,
-        "Minutes without a byte after which the download of a model is given up.",
-        low=1,
-        high=10080,
-    ),
-    "load": 60
-    * env_int(
-        "SPARKWEB_LIMIT_LOAD_MINUTES",
-        60,
-        "Minutes without a milestone in the log after which a model that loads is given up.",
-        low=1,
-        high=10080,
-    ),
-    "compile": 60
-    * env_int(
-        "SPARKWEB_LIMIT_COMPILE_MINUTES",
-        60,
-        "Minutes without a milestone in the log after which a model that is compiled is given up.",
-        low=1,
-        high=10080,
-    ),
-    "warmup": 60
-    * env_int(
-        "SPARKWEB_LIMIT_WARMUP_MINUTES",
-        30,
-        "Minutes without a milestone in the log after which a model that warms up is given up.",
-        low=1,
-        high=10080,
-    ),
-}
 LAUNCH_EVENTS_KEEP_DAYS = env_int(
     "SPARKWEB_LAUNCH_KEEP_DAYS", 365, "Days that ended launches are kept.", low=1, high=3650
 )

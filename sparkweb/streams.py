@@ -155,6 +155,11 @@ class Streams:
         with self._errors():
             self._client().set(KEY_PREFIX + key, value, ex=expire_seconds)
 
+    def claim(self, key: str, expire_seconds: int) -> bool:
+        """Set a plain key that must not be there yet; False if it was. Raises StreamsDown."""
+        with self._errors():
+            return bool(self._client().set(KEY_PREFIX + key, b"1", nx=True, ex=expire_seconds))
+
     # Reading -------------------------------------------------------------------
 
     def fetch(self, keys: list[str]) -> list[bytes | None]:

@@ -279,6 +279,7 @@ def _services_start(group: ChildGroup, house: House, environment: dict[str, str]
     """Start web and agent, and the others once web answers: two cores load one Django sooner than two."""
     running = {name: value for name, value in environment.items() if name != "SPARKWEB_ADMIN_PASSWORD"}
     plain = {name: value for name, value in environment.items() if name not in CENTRAL_SECRETS}
+    plain.setdefault("SPARKWEB_WEB_URL", house.web_url)
     specs = {
         name: ProcessSpec(name, command, plain if name == "agent" else running)
         for name, command in house.services.items()

@@ -199,6 +199,9 @@ api_launch-engine            GET     /api/launches/{uid}/engine          viewer
 api_launch-events            GET     /api/launches/{uid}/events          viewer
 api_launch-members           GET     /api/launches/{uid}/members         viewer
 api_launch-log               GET     /api/launches/{uid}/log             viewer
+api_launch-log-history       GET     /api/launches/{uid}/log-history     viewer
+api_launch-log-search        GET     /api/launches/{uid}/log-search      viewer
+api_launch-log-file          GET     /api/launches/{uid}/log-file        viewer
 api_launch-stop              POST    /api/launches/{uid}/stop            operator
 api_launch-correct           POST    /api/launches/{uid}/correct         operator
 api_launch-failure           GET     /api/launches/{uid}/failure         viewer
@@ -246,7 +249,12 @@ compat_model_health          GET     /api/models/qwen/health             viewer
 compat_model_logs            GET     /api/models/qwen/logs               viewer
 compat_model_memory_check    GET     /api/models/qwen/memory-check       viewer
 """
+# What nodes send, signed with their keys: no user, key or cookie opens it (tests/link/test_http_auth.py).
+NODES = """
+node_log_chunk  POST  /node/log-chunks/  node
+"""
 ROUTES = [Route(*line.split()) for line in (PAGES + API).splitlines() if line]
+NODE_ROUTES = [Route(*line.split()) for line in NODES.splitlines() if line]
 # A key must not make keys, unless it may administer.
 SESSION_OR_ADMIN_KEY = {("api_key-list", "POST"), ("api_key-detail", "DELETE")}
 ADMIN_TABLES = {
@@ -262,7 +270,7 @@ ADMIN_TABLES = {
     "models_app.guardianact",
     "node_link.journalcursor", "node_link.rejectedfact",
     "models_app.preflight", "models_app.nodeboot",
-    "models_app.schedule", "models_app.turn", "outbox.notice",
+    "models_app.logchunk", "models_app.schedule", "models_app.turn", "outbox.notice",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 
@@ -283,7 +291,7 @@ OURS = [(where, entry) for where, entry in EVERY if not where.startswith("admin/
 
 
 def test_every_route_stands_in_the_table() -> None:
-    assert {entry.name for _, entry in OURS} == {route.name for route in ROUTES}
+    assert {entry.name for _, entry in OURS} == {route.name for route in ROUTES + NODE_ROUTES}
 
 
 def test_every_method_of_the_api_stands_in_the_table() -> None:
@@ -369,6 +377,19 @@ def cases(routes: list[Route]) -> Any:
 def test_nobody(house: dict[str, Any], client: Client, route: Route) -> None:
     answer = attempt(client, route)
     assert let_in(answer) if route.need == "public" else refused_login(answer, route)
+
+
+@cases(NODE_ROUTES)
+def test_what_nodes_send_is_taken_from_nobody_else(
+    house: dict[str, Any],
+    client: Client,
+    client_of: Callable[..., Client],
+    bearer: Callable[..., Client],
+    route: Route,
+) -> None:
+    for caller in (client, client_of(house["admin"]), bearer(house["admin"], "admin")):
+        answer = attempt(caller, route)
+        assert (answer.status_code, "WWW-Authenticate" in answer) == (401, False)
 
 
 @cases([route for route in ROUTES if route.need != "public"])

@@ -14,16 +14,19 @@ from typing import Any, Protocol
 import structlog
 
 from models_app.node.line_buffer import Batch, LineBuffer
+from models_app.node.log_archive import LogArchive, MemberArchive
 from models_app.node.log_source import LineStream, LogSource
-from models_app.node.stages import Milestone, milestone_of_line
+from models_app.node.stages import Milestone, may_tell_milestone, milestone_of_line
 from sparkweb.adapters.docker_errors import ContainerMissing, DockerTrouble
-from sparkweb.adapters.docker_logs import Unrepeated
+from sparkweb.adapters.docker_logs import LogLine, Unrepeated
 from sparkweb.streams import EntryTooLarge, StreamsDown
 
 log = structlog.get_logger(__name__)
 
 TAIL_LINES = 1000
 ALL_LINES = 1_000_000_000
+FRESH_SECONDS = 15.0
+CATCH_UP_SECONDS = 10.0
 STREAM_LENGTH = 4000
 WRITE_EVERY_SECONDS = 0.1
 RETRY_SECONDS = 1.0
@@ -39,13 +42,23 @@ class LogStreams(Protocol):
 class Follower:
     """Reads one container's log from its last 1,000 lines on, until it has ended."""
 
-    def __init__(self, engine: LogSource, container_id: str, stream: str) -> None:
+    def __init__(
+        self,
+        engine: LogSource,
+        container_id: str,
+        stream: str,
+        started_at: float | None,
+        archive: MemberArchive | None,
+    ) -> None:
         self.stream = stream
         self.buffer = LineBuffer()
         self.milestone: Milestone | None = None
         self.ended = False
         self._engine = engine
         self._container_id = container_id
+        self._archive = archive
+        self._is_fresh = time.time() - (started_at or 0.0) < FRESH_SECONDS
+        self._caught_up = archive is None
         self._unrepeated = Unrepeated()
         self._closing = threading.Event()
         self._log_stream: LineStream | None = None
@@ -67,17 +80,20 @@ class Follower:
             while not self._closing.is_set():
                 self._read_once()
                 if self._is_over():
+                    self._read_rest()
                     break
                 self._closing.wait(RETRY_SECONDS)
         finally:
             if not self._closing.is_set():
                 self.buffer.end()
+                if self._archive is not None:
+                    self._archive.finish(ended=True)
             self.ended = True
 
     def _read_once(self) -> None:
         since = self._unrepeated.until
-        tail = TAIL_LINES if since is None else ALL_LINES
         try:
+            tail = TAIL_LINES if self._catch_up() and since is None else ALL_LINES
             self._log_stream = self._engine.logs_follow(self._container_id, tail, since)
         except DockerTrouble as trouble:
             log.debug("log not attached", container=self._container_id[:12], reason=str(trouble))
@@ -85,11 +101,50 @@ class Follower:
         if self._closing.is_set():
             self._log_stream.close()
         for batch in self._log_stream:
-            lines = self._unrepeated.of(batch)
+            self._take(batch)
+
+    def _read_rest(self) -> None:
+        """Docker may end a stream with its container, before the last lines of one that wrote fast."""
+        try:
+            self._log_stream = self._engine.logs_read(self._container_id, ALL_LINES, self._unrepeated.until)
+        except DockerTrouble as trouble:
+            log.debug("rest of a log not read", container=self._container_id[:12], reason=str(trouble))
+            return
+        for batch in self._log_stream:
+            self._take(batch)
+
+    def _take(self, batch: list[LogLine]) -> None:
+        lines = self._unrepeated.of(batch)
+        stamped = [line.stamped for line in lines]
+        if may_tell_milestone("\n".join(stamped)):
             for line in lines:
                 if found := milestone_of_line(line.text):
                     self.milestone = found.after(self.milestone)
-            self.buffer.put([line.stamped for line in lines])
+        self.buffer.put(stamped)
+        if self._archive is not None:
+            self._archive.put(batch)
+
+    def _catch_up(self) -> bool:
+        """Archive what was written before anybody followed: since the archive's end, or the beginning.
+
+        False for a container that has only just begun: it is followed from its first
+        line on. One that writes faster than it can be read must not keep its newest
+        lines from being seen: after a while the rest is marked as missing.
+        """
+        if self._caught_up or self._archive is None:
+            return True
+        self._caught_up = True
+        if self._archive.since is None and self._is_fresh:
+            return False
+        until = time.monotonic() + CATCH_UP_SECONDS
+        self._log_stream = self._engine.logs_read(self._container_id, ALL_LINES, self._archive.since)
+        for batch in self._log_stream:
+            self._archive.put(batch)
+            if time.monotonic() > until:
+                self._log_stream.close()
+                self._archive.gap()
+                break
+        return True
 
     def _is_over(self) -> bool:
         """Whether the container has ended, so that the end of its log is the end."""
@@ -104,11 +159,15 @@ class Follower:
 class Followers:
     """All followers of one node, by container."""
 
-    def __init__(self, engine: LogSource, streams: LogStreams, node_name: str) -> None:
+    def __init__(
+        self, engine: LogSource, streams: LogStreams, node_name: str, archive: LogArchive | None = None
+    ) -> None:
         self._engine = engine
+        self._archive = archive
         self._streams = streams
         self._node_name = node_name
         self._followers: dict[tuple[str, float | None], Follower] = {}
+        self._members: dict[str, str] = {}
         self._forgotten: set[str] = set()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
@@ -121,7 +180,9 @@ class Followers:
         key = (container_id, started_at)
         if key not in self._followers and not self._closing.is_set():
             stream = f"log:{self._node_name}:{member}"
-            self._followers[key] = Follower(self._engine, container_id, stream)
+            kept = self._archive.member(member) if self._archive else None
+            self._followers[key] = Follower(self._engine, container_id, stream, started_at, kept)
+            self._members[container_id] = member
 
     def milestone(self, container_id: str, started_at: float | None) -> Milestone | None:
         """The last milestone of this run's log."""
@@ -151,7 +212,13 @@ class Followers:
                 ended = follower.ended
                 if self._write(follower) and ended and key[0] in self._forgotten:
                     del self._followers[key]
+                    self._archive_forget(key[0])
             self._forgotten &= {container_id for container_id, _ in self._followers}
+
+    def _archive_forget(self, container_id: str) -> None:
+        member = self._members.pop(container_id, None)
+        if self._archive and member:
+            self._archive.forget(member)
 
     def _write(self, follower: Follower) -> bool:
         """Write what is due; whether Redis took all of it."""

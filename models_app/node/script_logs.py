@@ -93,6 +93,10 @@ class ScriptLogs:
             self._runs / container, tail, since, lambda: self._is_over(container) is not False
         )
 
+    def logs_read(self, container: str, tail: int, since: str | None = None) -> ScriptLogStream:
+        """A run's log until now: its last `tail` lines, not older than `since`."""
+        return ScriptLogStream(self._runs / container, tail, since, lambda: True)
+
     def log_tail(self, member: str, lines: int, limit_bytes: int) -> list[str]:
         """The last lines, without timestamps, oldest first, at most `limit_bytes` as UTF-8."""
         kept: list[str] = []

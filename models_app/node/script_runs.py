@@ -24,6 +24,7 @@ from models_app.node.exits import TAIL_LIMIT_BYTES, StopNote, exit_reason, exit_
 from models_app.node.facts import Facts
 from models_app.node.followers import Followers, LogStreams
 from models_app.node.identity import Identity, identity_of_spec
+from models_app.node.log_archive import LogArchive
 from models_app.node.probes import Prober
 from models_app.node.script_logs import ScriptLogs
 from models_app.node.script_place import ScriptPlace, ScriptRefused, script_order
@@ -62,7 +63,13 @@ class ScriptRuns:
     """All script runs of one node. start() and stop() may be called by any number of threads."""
 
     def __init__(
-        self, place: ScriptPlace, facts: Facts, prober: Prober, streams: LogStreams, owner: tuple[str, str]
+        self,
+        place: ScriptPlace,
+        facts: Facts,
+        prober: Prober,
+        streams: LogStreams,
+        owner: tuple[str, str],
+        archive: LogArchive | None = None,
     ) -> None:
         self._place = place
         self._facts = facts
@@ -71,7 +78,7 @@ class ScriptRuns:
         self._runs: dict[str, Run] = {}
         self._closed: dict[str, None] = {}
         self._logs = ScriptLogs(place.runs, self._is_over)
-        self._followers = Followers(self._logs, streams, self._node_name)
+        self._followers = Followers(self._logs, streams, self._node_name, archive)
         # Asked before an end is written down, as by the observer.
         self.before_end: Callable[[], None] = lambda: None
         self._lock = threading.RLock()

@@ -47,6 +47,21 @@ _MILESTONES = [
     (r"Application startup complete|main: model loaded|server is fired up and ready", WARMUP,
      "Started; answers soon"),
 ]  # fmt: skip
+_WORDS = (
+    *(
+        "oading",
+        "Starting to load",
+        "eight",
+        "Fetching",
+        "Prefetching",
+        "Model init",
+        "load_tensors",
+        "llama_",
+        "ompil",
+        "Cache",
+    ),
+    *("uning", "utotun", "KV", "raph", "Capturing", "warm", "startup", "model loaded", "fired up"),
+)
 _ANY = re.compile("|".join(f"(?P<m{number}>{row[0]})" for number, row in enumerate(_MILESTONES)))
 _EACH = [re.compile(pattern) for pattern, _, _ in _MILESTONES]
 
@@ -67,6 +82,11 @@ class Milestone:
         if before is None or ORDER.index(before.stage) <= ORDER.index(self.stage):
             return self
         return Milestone(before.stage, self.words)
+
+
+def may_tell_milestone(text: str) -> bool:
+    """Whether a milestone may stand in these lines: in a flood of others the patterns would cost too much."""
+    return any(word in text for word in _WORDS)
 
 
 def milestone_of_line(line: str) -> Milestone | None:

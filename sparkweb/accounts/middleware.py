@@ -94,8 +94,8 @@ class LoginEverywhereMiddleware:
     """Refuse what nobody is logged in for: pages redirect to login, the API answers 401.
 
     Views of the API that hold RolePermission are let through, for they read
-    API keys and refuse by themselves. Everything else is denied by default,
-    also addresses that do not exist.
+    API keys and refuse by themselves, and so are those that nodes sign for.
+    Everything else is denied by default, also addresses that do not exist.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -153,6 +153,8 @@ def _match(request: HttpRequest) -> ResolverMatch | None:
 def _checks_itself(match: ResolverMatch | None) -> bool:
     from sparkweb.accounts.permissions import RolePermission
 
+    if match and getattr(match.func, "checks_node", False):
+        return True
     view = getattr(match.func, "cls", None) if match else None
     classes = getattr(view, "permission_classes", ())
     return any(isinstance(one, type) and issubclass(one, RolePermission) for one in classes)

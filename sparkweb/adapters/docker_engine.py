@@ -239,6 +239,10 @@ class DockerEngine:
         """
         return LogStream(self._logs(container, tail, since, follow=True, read_seconds=SILENCE_SECONDS))
 
+    def logs_read(self, container: str, tail: int, since: str | None = None) -> LogStream:
+        """A container's output until now: its last `tail` lines, of those since a time (as above)."""
+        return LogStream(self._logs(container, tail, since, follow=False, read_seconds=PATIENT_SECONDS))
+
     def log_tail(self, container: str, lines: int, limit_bytes: int) -> list[str]:
         """The last lines, without timestamps, oldest first, at most `limit_bytes` as UTF-8."""
         response = self._logs(container, lines, None, follow=False, read_seconds=QUICK_SECONDS)

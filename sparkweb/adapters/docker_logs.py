@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -115,9 +115,10 @@ class Unrepeated:
     over the log file that is being followed (seen with 20.10: 34,000 lines twice).
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, ends: Mapping[int, str] | None = None) -> None:
+        """`ends` is where an earlier reader stopped: for each stream the time of its last line."""
         self._clock = clock
-        self._until: dict[int, str] = {}
+        self._until: dict[int, str] = dict(ends or {})
 
     @property
     def until(self) -> str | None:

@@ -2,10 +2,12 @@
 import { make, setText } from "./dom.js";
 import { schedule } from "./frame.js";
 import { on, send } from "./live.js";
+import { coloured } from "./log_colours.js";
+import { LogHistory } from "./log_history.js";
 
 const MOST_LINES = 4000;
+const MOST_LINES_BACK = 20000; // while someone reads further up
 const STAMP = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z?)\s?(.*)$/s;
-const ESCAPES = /\u001b\[[0-9;?]*[ -/]*[@-~]/g; // colours and cursor moves of terminals
 const ERROR = /\b(ERROR|CRITICAL|FATAL|Traceback|Exception|Error:)/;
 const WARNING = /\bWARN(ING)?\b/;
 
@@ -23,8 +25,10 @@ class Log {
     this.flushLater = () => this.flush();
     this.listen();
     this.connectButtons();
+    this.history = new LogHistory(root, this);
     const kept = JSON.parse(root.querySelector("#kept-log").textContent);
-    if (kept.length) this.add(kept.map((text) => ({ text })));
+    this.add(kept.lines.map(item));
+    this.history.reset(kept.whole ? kept.before_line : undefined);
   }
 
   listen() {
@@ -42,12 +46,13 @@ class Log {
 
   /** A new attempt has a new member: show its log instead. */
   follow(member) {
-    if (!member || member === this.member) return;
+    if (!member || member === this.member || "pinned" in this.root.dataset) return;
     send({ type: "log_close", member: this.member });
     this.member = member;
     this.offset = "0";
     this.root.dataset.live = "yes";
     this.clear();
+    this.history.reset(undefined);
     this.add([{ mark: "A new attempt" }]);
     this.open();
   }
@@ -66,13 +71,57 @@ class Log {
 
   flush() {
     const fragment = document.createDocumentFragment();
-    for (const item of this.waiting) fragment.append(item.mark ? make("div", "log-mark", item.mark) : this.line(item.text));
+    for (const item of this.waiting) fragment.append(this.row(item));
     this.waiting = [];
     this.box.append(fragment);
-    while (this.box.childElementCount > MOST_LINES) this.box.firstElementChild.remove();
+    const most = this.following ? MOST_LINES : MOST_LINES_BACK;
+    if (this.box.childElementCount > most) {
+      while (this.box.childElementCount > most) this.box.firstElementChild.remove();
+      this.history.reset(undefined);
+    }
     this.root.querySelector("[data-log-empty]").hidden = this.box.childElementCount > 0;
     this.countLines();
     if (this.following) this.box.scrollTop = this.box.scrollHeight;
+  }
+
+  row(entry) {
+    if (entry.mark) return make("div", "log-mark", entry.mark);
+    const row = this.line(entry.text);
+    if (entry.line !== undefined) row.dataset.line = entry.line;
+    return row;
+  }
+
+  /** Lines that came before those on the page; what is read stays where it is. */
+  prepend(lines) {
+    const fragment = document.createDocumentFragment();
+    for (const line of lines) fragment.append(this.row(item(line)));
+    const { scrollTop, scrollHeight } = this.box;
+    this.setFollowing(false);
+    this.box.prepend(fragment);
+    this.box.scrollTop = scrollTop + this.box.scrollHeight - scrollHeight;
+    this.root.querySelector("[data-log-empty]").hidden = this.box.childElementCount > 0;
+    this.countLines();
+  }
+
+  /** Show kept lines instead of the newest, and the one that was looked for in the middle. */
+  replace(lines, wanted) {
+    if (this.root.dataset.live === "yes") send({ type: "log_close", member: this.member });
+    this.away = true;
+    this.clear();
+    this.prepend(lines);
+    const row = this.box.querySelector(`[data-line="${wanted}"]`);
+    row?.classList.add("is-current");
+    row?.scrollIntoView({ block: "center" });
+    this.lastTop = this.box.scrollTop;
+  }
+
+  /** The time of the first line on the page, as the server writes it; "" without one. */
+  firstTime() {
+    return this.box.querySelector("time")?.dateTime ?? "";
+  }
+
+  focusSearch() {
+    this.root.querySelector("[data-log-search]").focus();
   }
 
   line(raw) {
@@ -84,8 +133,9 @@ class Log {
       time.title = stamp;
       row.append(time);
     }
-    const words = text.replace(ESCAPES, "").replace(/\r$/, "");
-    row.append(make("span", "", words));
+    const span = coloured(text.replace(/\r$/, ""));
+    const words = span.textContent;
+    row.append(span);
     if (ERROR.test(words)) row.classList.add("is-error");
     else if (WARNING.test(words)) row.classList.add("is-warn");
     if (this.query) row.classList.toggle("is-match", words.toLowerCase().includes(this.query));
@@ -118,7 +168,6 @@ class Log {
     toggle("wrap", (pressed) => this.box.classList.toggle("wraps", pressed));
     toggle("only", (pressed) => this.box.classList.toggle("only-matches", pressed && Boolean(this.query)));
     toggle("pause", (pressed) => this.pause(pressed));
-    button("save").addEventListener("click", () => this.save());
     button("follow").addEventListener("click", () => this.setFollowing(true));
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
     const search = button("search");
@@ -140,18 +189,33 @@ class Log {
     const atEnd = scrollHeight - scrollTop - clientHeight < 30;
     const up = scrollTop < this.lastTop - 2; // lines that grow below are no reason to stop following
     this.lastTop = scrollTop;
-    if (atEnd && !this.following) this.setFollowing(true);
+    if (atEnd && !this.following && !this.away) this.setFollowing(true);
     else if (up && !atEnd && this.following) this.setFollowing(false);
   }
 
   setFollowing(following) {
     this.following = following;
     this.root.querySelector("[data-log-follow]").hidden = following;
+    if (following && this.away) this.comeBack();
     if (following) this.box.scrollTop = this.box.scrollHeight;
+  }
+
+  /** From kept lines to the newest again. */
+  comeBack() {
+    this.away = false;
+    if (this.root.dataset.live !== "yes") {
+      window.location.reload();
+      return;
+    }
+    this.offset = "0";
+    this.clear();
+    this.history.reset(undefined);
+    this.open();
   }
 
   search(text) {
     this.query = text.trim().toLowerCase();
+    this.history.closeHits();
     this.current = -1;
     for (const row of this.box.getElementsByClassName("log-line")) {
       row.classList.remove("is-current");
@@ -179,18 +243,12 @@ class Log {
     const words = !this.query ? "" : count ? `${Math.max(0, this.current) + 1} of ${count}` : "none";
     setText(this.root.querySelector("[data-log-matches]"), words);
   }
+}
 
-  save() {
-    const lines = [...this.box.children].map((row) => {
-      const time = row.querySelector("time");
-      return row.classList.contains("log-mark") ? `--- ${row.textContent}` : `${time ? `${time.title} ` : ""}${row.lastElementChild.textContent}`;
-    });
-    const link = make("a");
-    link.href = URL.createObjectURL(new Blob([`${lines.join("\n")}\n`], { type: "text/plain" }));
-    link.download = `launch-${this.member}.log`;
-    link.click();
-    URL.revokeObjectURL(link.href);
-  }
+/** What the server sends of one line, as this page keeps it. */
+function item({ text, line, skipped }) {
+  if (typeof skipped !== "number") return { text, line };
+  return { mark: `${skipped ? `${skipped.toLocaleString("en")} lines` : "Lines"} are missing here` };
 }
 
 function gapWords(frame) {

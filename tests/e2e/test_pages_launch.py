@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from metrics_app.models import Node
+from models_app.log_archive import chunk_store
+from models_app.log_chunks import ChunkHeader, chunk_pack
 from models_app.models import Launch, LaunchMember, ModelDefinition
 from sparkweb.accounts.models import User
 from tests.e2e.conftest import Opened, PlayedSocket
@@ -276,3 +278,71 @@ def test_import_from_a_file_is_checked_then_applied(house: Node, page_admin: Use
     page.wait_for_url("**/models/")
     expect(page.locator(".toast-item")).to_contain_text("Imported: 1 new")
     assert ModelDefinition.objects.filter(slug="phi-4").exists()
+
+
+def kept(member: LaunchMember, count: int, text: str = "line {}", last: bool = False) -> None:
+    """Store `count` lines of a member's log, as its node would send them."""
+    stamps = [f"2026-11-23T17:00:00.{n:09d}Z" for n in range(count)]
+    head = ChunkHeader(member.uid, 0, 0, count, stamps[0], stamps[-1], last=last)
+    texts = [f"{stamp} {text.format(n)}" for n, stamp in enumerate(stamps)]
+    chunk_store("spark-1", chunk_pack(head, texts))
+
+
+def test_log_goes_back_to_its_first_line(house: Node, page_admin: User, open_page: Opened) -> None:
+    launch = launch_of("loading")
+    member = member_of(launch)
+    kept(member, 1500)
+    page, socket = open_page(launch.get_absolute_url(), page_admin)
+    socket.send(lines(member.uid, 1500, 5))
+    expect(page.locator(".log-line")).to_have_count(5)
+    earlier = page.get_by_role("button", name="Earlier lines")
+    earlier.focus()
+    earlier.press("Enter")
+    expect(page.locator(".log-line")).to_have_count(1005)
+    expect(page.locator(".log-line > span").first).to_have_text("line 500")
+    earlier.press("Enter")
+    expect(page.locator(".log-line")).to_have_count(1505)
+    expect(page.locator(".log-line > span").first).to_have_text("line 0")
+    expect(page.locator("[data-log-earlier]")).to_be_hidden()
+
+
+def test_whole_log_is_searched_and_leads_to_the_line(
+    house: Node, page_admin: User, open_page: Opened
+) -> None:
+    launch = launch_of("loading")
+    kept(member_of(launch), 3000)
+    page, _ = open_page(launch.get_absolute_url(), page_admin)
+    page.get_by_label("Search the log").fill("line 777")
+    page.get_by_role("button", name="Whole log").click()
+    hit = page.locator(".log-hit")
+    expect(hit).to_have_count(1)
+    hit.click()
+    expect(page.locator(".log-line.is-current > span")).to_have_text("line 777")
+    page.get_by_label("Search the log").fill("no such words")
+    page.get_by_role("button", name="Whole log").click()
+    expect(page.locator("[data-log-hits]")).to_contain_text("Nothing that was kept of this log matches")
+
+
+def test_log_is_drawn_in_its_colours_and_is_text_still(logged: tuple[Page, PlayedSocket, str]) -> None:
+    page, socket, member = logged
+    text = (
+        "2026-11-23T18:00:01Z \x1b[1;31mred\x1b[0m plain \x1b[38;2;1;2;3;42mtrue"
+        "\x1b[m <img src=x onerror=alert(1)> \x1b[999;38;5mend"
+    )
+    socket.send({"type": "log", "member": member, "offset": "1-0", "lines": [text]})
+    row = page.locator(".log-line > span")
+    expect(row).to_have_text("red plain true <img src=x onerror=alert(1)> end")
+    expect(row.locator(".ansi-bold.ansi-f1")).to_have_text("red")
+    expect(row.locator(".ansi-b2")).to_have_css("color", "rgb(1, 2, 3)")
+    assert page.locator(".log-line img").count() == 0
+
+
+def test_log_that_ended_comes_with_its_page(house: Node, page_admin: User, open_page: Opened) -> None:
+    launch = launch_of("failed")
+    member = LaunchMember.objects.get(attempt__launch=launch)
+    kept(member, 1200, "\x1b[32mkept\x1b[0m {}", last=True)
+    page, _ = open_page(launch.get_absolute_url(), page_admin)
+    expect(page.locator(".log-line")).to_have_count(1000)
+    expect(page.locator(".log-line > span").last).to_have_text("kept 1199")
+    expect(page.locator(".log-line .ansi-f2").first).to_have_text("kept")
+    assert page.locator("[data-log-save]").get_attribute("href").endswith(f"/log-file?member={member.uid}")  # type: ignore[union-attr]

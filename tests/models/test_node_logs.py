@@ -11,7 +11,10 @@ import docker
 import psutil
 import pytest
 
-from models_app.node import line_buffer
+from models_app.log_chunks import chunk_header, lines_unpack, skipped_count
+from models_app.node import line_buffer, log_archive
+from models_app.node.log_archive import LogArchive
+from sparkweb.node_link.http_client import WebAnswer
 from tests.support.images import BUSYBOX
 from tests.support.node import Node
 from tests.support.stack import wait_for
@@ -156,3 +159,70 @@ def test_removed_under_the_reader_ends_it(
                      thread.name != "log-writer"],
         "its thread ended",
     )  # fmt: skip
+
+
+# The whole log, for good -------------------------------------------------------------
+
+
+class Stored:
+    """Web as the archive knows it: takes pieces, and gives their lines in order."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    def post(self, target: str, body: bytes) -> WebAnswer:
+        self.bodies.append(body)
+        return WebAnswer(201, "")
+
+    @property
+    def is_whole(self) -> bool:
+        return any(chunk_header(body)[0].last for body in list(self.bodies))
+
+    def texts(self) -> list[str]:
+        pieces = sorted((chunk_header(body) for body in self.bodies), key=lambda piece: piece[0].number)
+        return [line for _, packed in pieces for line in lines_unpack(packed)]
+
+
+def archived(docker_host: str, tmp_path: Path, installation: str, web: Stored) -> Node:
+    return Node(docker_host, tmp_path, installation, archive=LogArchive(tmp_path / "logs", web, 2**26))
+
+
+def test_the_whole_log_is_kept_across_agents(
+    docker_host: str, tmp_path: Path, installation: str, free_port: int
+) -> None:
+    """The first agent goes while it writes; the second begins where the first one's archive ends."""
+    web = Stored()
+    first = archived(docker_host, tmp_path, installation, web)
+    script = "seq 1 4000; while [ ! -e /tmp/go ]; do sleep 0.1; done; seq 4001 8000"
+    spec = first.start(first.spec(free_port, ports=[], image=BUSYBOX, command=["sh", "-c", script]))
+    wait_for(lambda: texts(first, spec)[-1:] == ["4000"], "the first half", 60)
+    first.close()
+    client = docker.DockerClient(base_url=docker_host, timeout=60)
+    client.containers.get(spec.name).exec_run(["sh", "-c", "echo > /tmp/go"])
+    client.close()
+    second = archived(docker_host, tmp_path, installation, web)
+    try:
+        wait_for(lambda: web.is_whole, "the log's last piece", 120)
+        assert [line.partition(" ")[2] for line in web.texts()] == [str(n) for n in range(1, 8001)]
+    finally:
+        second.close()
+
+
+def test_of_a_flood_every_line_is_kept_or_counted(
+    docker_host: str, tmp_path: Path, installation: str, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_archive, "LINES_AT_ONCE", 20_000)
+    web = Stored()
+    node = archived(docker_host, tmp_path, installation, web)
+    try:
+        command = ["sh", "-c", "seq 1 200000"]
+        node.start(node.spec(free_port, ports=[], image=BUSYBOX, command=command))
+        wait_for(lambda: web.is_whole, "the log's last piece", 120)
+        told = web.texts()
+        skipped = sum(skipped_count(line) or 0 for line in told)
+        kept = [int(line.partition(" ")[2]) for line in told if skipped_count(line) is None]
+        assert skipped > 0
+        assert len(kept) + skipped == 200_000
+        assert kept == sorted(set(kept))
+    finally:
+        node.close()

@@ -14,7 +14,7 @@ import pytest
 
 from models_app.engines.spec import ProbeSpec
 from models_app.node.identity import Identity
-from models_app.node.stages import Milestone, milestone_of_line
+from models_app.node.stages import Milestone, may_tell_milestone, milestone_of_line
 from models_app.node.weights import Download, WeightDownloads, files_wanted
 from sparkweb.adapters.hf_cache import Blob, blobs_of
 from sparkweb.adapters.hf_hub import HubFile, HubSilent, files_of
@@ -133,6 +133,7 @@ MINUTES = 60.0
 )
 def test_milestones(line: str, stage: str, words: str) -> None:
     assert milestone_of_line(line) == Milestone(stage, words)
+    assert may_tell_milestone(f"x\n{line}\ny")
 
 
 @pytest.mark.parametrize("line", ["", 'INFO:     127.0.0.1:5 - "GET /health HTTP/1.1" 200 OK', "x" * 16_000])

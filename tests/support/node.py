@@ -11,6 +11,7 @@ from typing import Any
 
 from models_app.agent import NodeModels
 from models_app.engines.spec import ContainerSpec, PortSpec, ProbeSpec
+from models_app.node.log_archive import LogArchive
 from models_app.node.script_place import ScriptPlace
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.node_link.journal import Journal
@@ -37,7 +38,14 @@ class MemoryStreams:
 class Node:
     """NodeModels with what a test wants to ask of it."""
 
-    def __init__(self, docker_host: str, folder: Path, installation: str, name: str = "spark-1") -> None:
+    def __init__(
+        self,
+        docker_host: str,
+        folder: Path,
+        installation: str,
+        name: str = "spark-1",
+        archive: LogArchive | None = None,
+    ) -> None:
         self.name = name
         self.installation = installation
         self.secrets = folder / "secrets"
@@ -48,7 +56,7 @@ class Node:
         self.scripts = ScriptPlace(folder / "scripts", folder / f"{name}-runs")
         self.scripts.root.mkdir(exist_ok=True)
         self.models = NodeModels(
-            self.engine, self.journal, self.streams, name, installation, self.secrets, self.scripts
+            self.engine, self.journal, self.streams, name, installation, self.secrets, self.scripts, archive
         )
         self.models.start()
 
