@@ -29,7 +29,7 @@ CHUNK_CHARACTERS = 512_000
 # A start is what people look back at; later pieces may be larger and fewer.
 EARLY_CHUNKS = 30
 EARLY_SECONDS = 10.0
-LATE_SECONDS = 300.0
+LATE_SECONDS = 60.0
 # What one container may write for good, and all at once after a while of less. The rest is counted.
 LINES_PER_SECOND, LINES_AT_ONCE = 2_000, 100_000
 CHARACTERS_PER_SECOND, CHARACTERS_AT_ONCE = 400_000, 20_000_000
