@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0006_guardian_acts'),
+        ('models_app', '0003_definition_changes'),
     ]
 
     operations = [
