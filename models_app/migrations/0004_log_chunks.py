@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0003_definition_changes'),
+        ('models_app', '0008_preflights'),
     ]
 
     operations = [
