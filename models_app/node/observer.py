@@ -249,7 +249,8 @@ class Observer:
                 return
             if one.removing:
                 self._facts.removed(**one.identity.fact())
-            elif one.exit_sequence is None and one.phase == "running":
+            elif one.exit_sequence is None and (one.runs or self._facts.is_announced(one.id)):
+                # Also one that was seen ended for a moment: killed, then removed before it could be asked.
                 self._facts.gone(one.identity, "The container was removed by someone else, outside SparkWeb")
             self._stops.pop(one.identity.member, None)
             self._pulls.forget(one.identity.member)

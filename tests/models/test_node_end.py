@@ -10,6 +10,7 @@ import docker
 import pytest
 
 from models_app.node.identity import container_labels
+from sparkweb.adapters.docker_errors import ContainerMissing
 from tests.support.images import BUSYBOX
 from tests.support.node import Node
 from tests.support.stack import wait_for
@@ -221,3 +222,19 @@ def test_loading_is_told_by_log_milestones(node: Node, free_port: int) -> None:
     assert entry["probe"]["ready"] is False
     node.wait_ready(spec)
     assert node.entry(spec)["stage"] is None  # type: ignore[index]
+
+
+def test_killed_and_removed_between_two_questions_is_gone(
+    docker_client: docker.DockerClient, node: Node, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`docker rm -f` ends a container first: a look in between sees an end that nobody can be asked about."""
+    spec = node.start(node.spec(free_port))
+    container_id = node.wait_ready(spec)["container_id"]
+
+    def removed_meanwhile(container: str, *_: object) -> list[str]:
+        docker_client.containers.get(container).remove(force=True)
+        raise ContainerMissing(container)
+
+    monkeypatch.setattr(node.engine, "log_tail", removed_meanwhile)
+    docker_client.containers.get(container_id).kill()
+    assert "removed by someone else" in node.wait_fact(spec, "container_gone")["reason"]
