@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import orjson
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 SETTINGS_MOST = 65536
 DESCRIPTION_MOST = 4000
+# As JSON writes it, and not a backslash before the letters u0000; PostgreSQL stores none.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def definition_problems(definition: ModelDefinition) -> dict[str, str]:
@@ -41,7 +44,10 @@ def settings_check(definition: ModelDefinition) -> None:
     problems = settings_problems(engine_kind(definition.engine).settings, definition.settings)
     if problems:
         raise ValidationError([f"{name}: {problem}." for name, problem in problems])
-    length = len(orjson.dumps(definition.settings))
+    text = orjson.dumps(definition.settings).decode()
+    length = len(text)
+    if _NUL.search(text):
+        raise ValidationError("settings: must not contain the character NUL.")
     if length > SETTINGS_MOST:
         raise ValidationError(f"settings: expected at most {SETTINGS_MOST} characters, found {length}.")
 

@@ -103,6 +103,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"settings": {"max_model_len": "many"}}, "max_model_len: expected a whole number"),
     ({"settings": {"gpu_memory_utilization": 60}}, "gpu_memory_utilization: expected a number from"),
     ({"settings": [1]}, "settings"),
+    ({"settings": {"odd": "a\0b"}}, "must not contain the character NUL"),
+    ({"settings": {"o\0d": 1}}, "must not contain the character NUL"),
     ({"port": 0}, "port"),
     ({"port": "8104; id"}, "port"),
     ({"engine": "vlm"}, "engine"),
