@@ -157,7 +157,10 @@ def definitions_import(request: HttpRequest) -> HttpResponse:
     try:
         if request.POST.get("step") != "apply":
             lines = catalogue_lines(text=text, filename=filename)
-            return render(request, "models_app/_import_result.html", {"lines": lines})
+            verdicts = [line.verdict for line in lines]
+            counts = {verdict: verdicts.count(verdict) for verdict in ("created", "updated", "unchanged")}
+            context = {"lines": lines, "counts": counts}
+            return render(request, "models_app/_import_result.html", context)
         only = set(request.POST.getlist("slug")) if "chosen" in request.POST else None
         result = catalogue_import(text=text, filename=filename, actor=actor_of(request), only=only)
     except CatalogueInvalid as invalid:
