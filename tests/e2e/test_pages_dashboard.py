@@ -76,6 +76,27 @@ def test_unified_memory_is_told_apart(house: Node, page_viewer: User, open_page:
     expect(page.locator("[data-part-of-node=host]")).to_contain_text("cache, reclaimable")
 
 
+def test_memory_guardian_says_where_it_acts_and_what_it_did(
+    house: Node, page_viewer: User, open_page: Opened
+) -> None:
+    page, socket = open_page("/", page_viewer)
+    notice, line = (
+        page.locator('[data-part-of-node="guardian-notice"]'),
+        page.locator("[data-guardian-words]"),
+    )
+    play(socket)
+    expect(line).to_contain_text("stops starts below 3.0 GiB available, ready models below 1.5 GiB.")
+    expect(notice).to_be_hidden()
+    now = time.time() + 1
+    acted = frames.guardian(protect_ready=True, last_act=frames.GUARDIAN_ACT | {"at": now - 600})
+    play(socket, seq=2, at=now, guardian=acted)
+    expect(notice).to_contain_text("qwen3-coder-30b stopped by the memory guardian: 2.1 GiB")
+    expect(line).to_contain_text("ready models are never stopped")
+    play(socket, seq=3, at=now + 1, guardian=frames.guardian(status="down", message="It is started again"))
+    expect(line).to_have_text("No memory guardian: It is started again")
+    expect(notice).to_be_hidden()
+
+
 def test_two_gpus_and_then_one_is_lost(house: Node, page_viewer: User, open_page: Opened) -> None:
     page, socket = open_page("/", page_viewer)
     play(socket, "two")

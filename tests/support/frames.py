@@ -47,6 +47,16 @@ def gpu(index: int = 0, **changes: Any) -> dict[str, Any]:
     }
 
 
+GUARDIAN_ACT = {
+    "act": "00000000000000ac",
+    "action": "kill",
+    "name": "qwen3-coder-30b",
+    "member": "0" * 16,
+    "sentence": "stopped by the memory guardian: 2.1 GiB of memory were available, less than the floor of "
+    "3.0 GiB. It was the newest start",
+}
+
+
 def guardian(**changes: Any) -> dict[str, Any]:
     """A memory guardian that watches and has not had to act."""
     return {
@@ -228,6 +238,7 @@ def report(
             {"pid": 911, "name": "VLLM::EngineCore", "memory_bytes": 36 * GIB, "container_id": VLLM_CONTAINER}
         ]
         made["gpus"] = [gpu(0, processes=held), gpu(1)]
+        made["guardian"] = guardian(last_act=GUARDIAN_ACT | {"at": now - 600})
         made["host"] = host(
             251.6, 64, hostname="workstation", architecture="x86_64", kernel="6.8.0-88-generic"
         )
