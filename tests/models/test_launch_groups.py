@@ -314,7 +314,7 @@ def test_each_node_needs_its_share_of_memory(node, second, someone, nudges, memo
     launch, _ = services.launch_create(definition=definition, node=node, followers=[second], actor=someone)
     assert launch.state == S.REQUESTED
     too_large = DefinitionFactory(name="Larger", node_count=2, estimated_memory_gb=240)
-    with pytest.raises(LaunchRefused, match="Larger needs 120 GiB; spark-1 has 20 GiB available"):
+    with pytest.raises(LaunchRefused, match="Larger needs 120 GiB; spark-1 has"):
         services.launch_create(definition=too_large, node=node, followers=[second], actor=someone)
 
 
