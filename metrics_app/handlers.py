@@ -11,6 +11,7 @@ from metrics_app.alerts import notices
 from metrics_app.alerts.engine import ENGINE
 from metrics_app.alerts.services import event_clear, event_raise
 from metrics_app.history.recorder import RECORDER
+from metrics_app.kernel_events import kernel_event
 from metrics_app.models import NodeStatus
 from metrics_app.selectors import live_stream, snapshot_key
 from metrics_app.series import report_series
@@ -29,6 +30,7 @@ def register() -> None:
     registry.report_listener(report_received)
     registry.status_listener(status_changed)
     registry.report_listener(history_take)
+    registry.fact_handler("kernel_event")(kernel_event)
     channel_register(notices.CHANNEL, notices.deliver)
 
 

@@ -44,6 +44,10 @@ class NodeEventKind(models.TextChoices):
     BOOTED = "booted", "Booted"
     DRIVER = "driver", "Driver changed"
     AGENT = "agent", "Agent changed"
+    RESET = "reset", "Went down without warning"
+    XID = "xid", "Xid error of a GPU"
+    NO_MEMORY = "no_memory", "The driver had no memory"
+    OOM_KILL = "oom_kill", "The kernel killed for memory"
 
 
 class NodeEvent(models.Model):
@@ -60,6 +64,27 @@ class NodeEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.node_name}: {self.message}"
+
+
+class FlightRecord(models.Model):
+    """What a node reported in the seconds before it went down without warning."""
+
+    node_name = models.CharField(max_length=40)
+    host_boot = models.CharField(max_length=40, help_text="The boot that ended.")
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    received_at = models.DateTimeField(default=timezone.now)
+    data = models.BinaryField(help_text="Reports (metrics_app/flight_file.py).")
+
+    class Meta:
+        ordering = ["-last_at"]
+        constraints = [models.UniqueConstraint(fields=["node_name", "host_boot"], name="one_flight_a_boot")]
+
+    def __str__(self) -> str:
+        return f"{self.node_name}, {self.last_at:%Y-%m-%d %H:%M:%S}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("flight", args=[self.node_name, self.pk])
 
 
 class Node(models.Model):

@@ -14,7 +14,14 @@ from metrics_app.models import Node, NodeEvent, NodeEventKind, NodeStatus
 
 EVENTS_AT_ONCE = 500
 PRUNE_ROWS = 2_000
-TONES = {NodeEventKind.OFFLINE: "bad", NodeEventKind.ONLINE: "good"}
+TONES = {
+    NodeEventKind.OFFLINE: "bad",
+    NodeEventKind.ONLINE: "good",
+    NodeEventKind.RESET: "bad",
+    NodeEventKind.XID: "bad",
+    NodeEventKind.NO_MEMORY: "warn",
+    NodeEventKind.OOM_KILL: "bad",
+}
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,9 @@ def _own(nodes: list[str], start: datetime, end: datetime) -> list[ChartEvent]:
 def status_note(name: str, before: str, status: str) -> None:
     """Note that a node came or went; going stale for a moment is not worth a mark."""
     if status == NodeStatus.OFFLINE:
-        _note(name, NodeEventKind.OFFLINE, f"{name} went offline: nothing was heard from it for 10 s")
+        event_note(name, NodeEventKind.OFFLINE, f"{name} went offline: nothing was heard from it for 10 s")
     elif status == NodeStatus.ONLINE and before in (NodeStatus.OFFLINE, NodeStatus.NEVER):
-        _note(name, NodeEventKind.ONLINE, f"{name} is online")
+        event_note(name, NodeEventKind.ONLINE, f"{name} is online")
 
 
 def changes_note(name: str, report: dict[str, Any]) -> None:
@@ -96,10 +103,11 @@ def changes_note(name: str, report: dict[str, Any]) -> None:
 
 def _changed(name: str, kind: NodeEventKind, before: Any, now: Any, message: str) -> None:
     if before and now and str(before) != str(now)[:40]:
-        _note(name, kind, message)
+        event_note(name, kind, message)
 
 
-def _note(name: str, kind: NodeEventKind, message: str) -> None:
+def event_note(name: str, kind: NodeEventKind, message: str) -> None:
+    """Keep one moment of a node."""
     NodeEvent.objects.create(node_name=name, kind=kind, message=message.replace("\0", "")[:300])
 
 

@@ -29,5 +29,6 @@ urlpatterns = [
     path("nodes/", views.nodes, name="nodes"),
     path("node-new/", views.node_new, name="node_new"),
     path("nodes/<str:name>/", views.node, name="node"),
+    path("nodes/<str:name>/flights/<int:pk>/", views_history.flight, name="flight"),
     path("nodes/<str:name>/history/", views_history.node_history, name="node_history"),
 ]

@@ -10,9 +10,20 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from metrics_app.flights import flight_end, flight_page
 from metrics_app.history.panels import panels_make, tabs
 from metrics_app.history.query import series_list
-from metrics_app.models import Node
+from metrics_app.models import FlightRecord, Node
+
+
+@never_cache
+@require_safe
+def flight(request: HttpRequest, name: str, pk: int) -> HttpResponse:
+    """The last minutes of a node before it went down without warning."""
+    row = get_object_or_404(FlightRecord, node_name=name, pk=pk)
+    context = {"flight": row, "page": flight_page(row), "end": flight_end(row)}
+    return render(request, "metrics_app/flight.html", context)
+
 
 RANGES = (
     (900, "15 min"),
@@ -53,6 +64,7 @@ def node_history(request: HttpRequest, name: str) -> HttpResponse:
         "subject": subject,
         "ranges": RANGES,
         "comparisons": COMPARISONS,
+        "flights": FlightRecord.objects.filter(node_name=node.name).defer("data")[:5],
         "page": {
             "nodes": [node.name, *([other.name] if other else [])],
             "panels": [panel.to_json() for panel in panels_make(rows, tab, subject)],

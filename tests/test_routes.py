@@ -18,6 +18,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
+from metrics_app.flight_file import Flight, flight_pack
+from metrics_app.models import FlightRecord
 from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence
 from models_app.models import Schedule, StorageJob, Turn, Webhook
 from sparkweb.accounts.models import ApiKey, User
@@ -33,6 +35,7 @@ from tests.factories import (
 
 RANK = {"public": 0, "viewer": 1, "operator": 2, "admin": 3}
 UID = "00000000000000aa"
+FLIGHT = flight_pack(Flight([{"sampled_at": 1.0, "agent": {"host_boot": "b"}}], closed=False))
 HOOK = 2 * "00000000000000bb"
 
 
@@ -81,6 +84,7 @@ alert_channel           GET   /alerts/channels/1/         admin
 alert_channel           POST  /alerts/channels/1/         admin
 alert_channel_test      POST  /alerts/channels/1/test/    admin
 alert_channel_delete    POST  /alerts/channels/1/delete/  admin
+flight                  GET   /nodes/spark-1/flights/1/   viewer
 scrape                  GET   /metrics                    viewer
 scrape_known            GET   /metrics/known              viewer
 node_history            GET   /nodes/spark-1/history/     viewer
@@ -339,6 +343,9 @@ def house(admin: User, operator: User, viewer: User) -> dict[str, Any]:
     )
     ends_at = timezone.now() + timedelta(hours=1)
     Silence.objects.create(pk=1, rule=rule, reason="quiet", ends_at=ends_at)
+    FlightRecord.objects.create(
+        pk=1, node_name="spark-1", host_boot="b", first_at=ends_at, last_at=ends_at, data=FLIGHT
+    )
     AlertChannel.objects.create(pk=1, name="phone", kind="ntfy", sealed_url="x")
     Webhook.objects.create(uid=HOOK, name="hook", url="https://example.lan/hook")
     StorageJob.objects.create(uid=UID, node=node, node_name=node.name, kind="image_pull", title="busybox")

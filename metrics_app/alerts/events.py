@@ -13,4 +13,11 @@ class Event:
     lasts: bool = True
 
 
-EVENTS: dict[str, Event] = {"node_offline": Event("A node is offline")}
+EVENTS: dict[str, Event] = {
+    "node_offline": Event("A node is offline"),
+    "node_reset": Event("A node went down without warning", lasts=False),
+    "gpu_xid": Event("A GPU reported an Xid error", lasts=False),
+    "gpu_no_memory": Event("The GPU driver had no memory", lasts=False),
+    "oom_kill": Event("The kernel killed a process for memory", lasts=False),
+}
+"""By name; forms show the labels."""

@@ -76,6 +76,19 @@ RULES: dict[str, dict[str, Any]] = {
         "metric": "node_offline",
         "severity": "critical",
     },
+    "node_reset": {
+        "name": "Node went down without warning",
+        "kind": "event",
+        "metric": "node_reset",
+        "severity": "critical",
+    },
+    "gpu_xid": {"name": "GPU error (Xid)", "kind": "event", "metric": "gpu_xid", "severity": "critical"},
+    "oom_kill": {
+        "name": "Kernel killed for memory",
+        "kind": "event",
+        "metric": "oom_kill",
+        "severity": "warning",
+    },
     "launch_failed": {
         "name": "Model failed",
         "kind": "event",
