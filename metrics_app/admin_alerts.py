@@ -11,8 +11,9 @@ from django.http import HttpRequest
 from metrics_app.alerts.notices import channel_delete, channel_save, channel_test
 from metrics_app.alerts.services import alert_acknowledge, rule_delete, rule_save, silence_end
 from metrics_app.forms_alerts import AlertChannelForm, AlertRuleForm
-from metrics_app.models import NodeEvent
+from metrics_app.models import FlightRecord, NodeEvent
 from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence
+from metrics_app.models_energy import EnergyDay
 from sparkweb.admin_base import ReadOnlyAdmin, ServiceAdmin, admin_actor
 
 
@@ -84,3 +85,19 @@ class NodeEventAdmin(ReadOnlyAdmin):
     list_filter = ["kind", "node_name"]
     search_fields = ["node_name", "message"]
     date_hierarchy = "at"
+
+
+@admin.register(FlightRecord)
+class FlightRecordAdmin(ReadOnlyAdmin):
+    list_display = ["node_name", "first_at", "last_at", "received_at"]
+    list_filter = ["node_name"]
+    search_fields = ["node_name", "host_boot"]
+    exclude = ["data"]
+
+
+@admin.register(EnergyDay)
+class EnergyDayAdmin(ReadOnlyAdmin):
+    list_display = ["day", "node_name", "model", "joules", "prompt_tokens", "generation_tokens", "estimated"]
+    list_filter = ["node_name", "estimated"]
+    search_fields = ["node_name", "model"]
+    date_hierarchy = "day"

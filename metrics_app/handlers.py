@@ -10,6 +10,7 @@ import orjson
 from metrics_app.alerts import notices
 from metrics_app.alerts.engine import ENGINE
 from metrics_app.alerts.services import event_clear, event_raise
+from metrics_app.energy.ledger import LEDGER
 from metrics_app.history.recorder import RECORDER
 from metrics_app.kernel_events import kernel_event
 from metrics_app.models import NodeStatus
@@ -35,8 +36,11 @@ def register() -> None:
 
 
 def history_take(node_name: str, report: dict[str, Any], meta: dict[str, Any]) -> None:
-    """Keep a report's figures (metrics_app/history), and let the alerts' rules judge them."""
-    ENGINE.take(node_name, RECORDER.take(node_name, report, meta["received_at"]))
+    """Keep a report's figures, let the alerts' rules judge them, and count energy and tokens."""
+    figures = RECORDER.take(node_name, report, meta["received_at"])
+    ENGINE.take(node_name, figures)
+    if LEDGER.take(node_name, report, figures):
+        LEDGER.flush()
 
 
 def report_received(node_name: str, report: dict[str, Any], meta: dict[str, Any]) -> None:

@@ -128,3 +128,4 @@ class Node(models.Model):
 
 
 from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence  # noqa: E402, F401
+from metrics_app.models_energy import EnergyDay  # noqa: E402, F401

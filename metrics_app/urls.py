@@ -1,12 +1,13 @@
 from django.urls import path, re_path
 
-from metrics_app import views, views_alert_channels, views_alerts, views_history
+from metrics_app import views, views_alert_channels, views_alerts, views_energy, views_history
 from metrics_app.views_prometheus import Scrape, ScrapeKnown
 
 urlpatterns = [
     re_path(r"^metrics/?$", Scrape.as_view(), name="scrape"),
     re_path(r"^metrics/known/?$", ScrapeKnown.as_view(), name="scrape_known"),
     path("", views.dashboard, name="dashboard"),
+    path("energy/", views_energy.energy, name="energy"),
     path("alerts/", views_alerts.alerts, name="alerts"),
     path("alerts/firing/", views_alerts.alerts_firing_part, name="alerts_firing"),
     path("alerts/<int:pk>/acknowledge/", views_alerts.alert_acknowledge_view, name="alert_acknowledge"),

@@ -8,6 +8,7 @@ from metrics_app.api_alerts import (
     SilenceViewSet,
 )
 from metrics_app.compat import Containers, LogLevel, Memory, Metrics
+from metrics_app.views_energy import Energy
 from sparkweb.api import Router
 
 router = Router()
@@ -18,6 +19,7 @@ router.register("silences", SilenceViewSet, basename="api_silence")
 router.register("alert-channels", AlertChannelViewSet, basename="api_alert_channel")
 
 urlpatterns = [
+    re_path(r"^energy/?$", Energy.as_view(), name="api_energy"),
     re_path(r"^metrics/?$", Metrics.as_view(), name="compat_metrics"),
     re_path(r"^system/memory/?$", Memory.as_view(), name="compat_memory"),
     re_path(r"^containers/?$", Containers.as_view(), name="compat_containers"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from metrics_app import node_events, prometheus
 from metrics_app import services as nodes
 from metrics_app.alerts import events
+from metrics_app.energy import ledger
 from metrics_app.history import figures
 from models_app import guardian_acts, launch_alerts, observing, preflights, storage_observing, webhooks
-from models_app.history import launch_events, model_figures
+from models_app.history import launch_events, model_figures, token_growth
 from models_app.prometheus import model_families
 from models_app.selectors import live_on_node
 from models_app.storage_selectors import storage_uses_of
@@ -29,6 +30,7 @@ def register() -> None:
     events.EVENTS.update(launch_alerts.EVENTS)
     channel_register(webhooks.CHANNEL, webhooks.deliver)
     figures.SOURCES.append(model_figures)
+    ledger.TOKEN_SOURCES.append(token_growth)
     node_events.SOURCES.append(launch_events)
     prometheus.SOURCES.append(model_families)
     nodes.USES.append(storage_uses_of)

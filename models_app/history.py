@@ -33,6 +33,7 @@ COUNTERS = {
 LONGEST_STEP_SECONDS = 30.0
 
 _slugs: dict[str, tuple[str | None, float]] = {}
+_totals: dict[tuple[str, str], float] = {}
 _counted: dict[tuple[str, str], tuple[float, float]] = {}
 
 
@@ -46,6 +47,7 @@ def model_figures(_node_name: str, report: dict[str, Any]) -> Figures:
         memory = [entry.get(name) for name in ("memory_bytes", "gpu_memory_bytes")]
         if entry.get("phase") == "running" and any(isinstance(value, int) for value in memory):
             _add(found, "model_memory_bytes", slug, sum(value or 0 for value in memory))
+            _add(found, "model_gpu_memory_bytes", slug, entry.get("gpu_memory_bytes"))
         engine = entry.get("engine")
         if isinstance(engine, dict):
             for name, field in ENGINE.items():
@@ -53,6 +55,32 @@ def model_figures(_node_name: str, report: dict[str, Any]) -> Figures:
             for name, field in COUNTERS.items():
                 _add(found, name, slug, rate(member, field, engine.get(field), time.monotonic()))
     return found
+
+
+def token_growth(_node_name: str, report: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    """Return new prompt and generated tokens by slug; an engine begun anew counts from 0."""
+    found: dict[str, tuple[float, float]] = {}
+    for entry in report.get("launches") or []:
+        member = entry.get("member") if isinstance(entry, dict) else None
+        engine = entry.get("engine") if isinstance(entry, dict) else None
+        if not isinstance(member, str) or not isinstance(engine, dict) or (slug := slug_of(member)) is None:
+            continue
+        before = found.get(slug, (0.0, 0.0))
+        grown = [_growth(member, field, engine.get(field)) for field in COUNTERS.values()]
+        found[slug] = (before[0] + grown[0], before[1] + grown[1])
+    return found
+
+
+def _growth(member: str, field: str, total: Any) -> float:
+    if isinstance(total, bool) or not isinstance(total, int | float) or not 0 <= total < 1e15:
+        return 0.0
+    before = _totals.get((member, field))
+    if len(_totals) > 4 * SLUGS_KEPT:
+        _totals.clear()
+    _totals[(member, field)] = float(total)
+    if before is None:
+        return 0.0  # what it had made before control looked first is nobody's day
+    return total - before if total >= before else float(total)
 
 
 def rate(member: str, field: str, total: Any, now: float) -> float | None:

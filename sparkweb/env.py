@@ -100,6 +100,21 @@ def env_int(name: str, default: int, help_text: str, *, low: int, high: int) -> 
     return _read(name, f"number, {low} to {high}", default, help_text, convert, str(default))
 
 
+def env_float(name: str, default: float, help_text: str, *, low: float, high: float) -> float:
+    """Read a number between `low` and `high`, both allowed."""
+
+    def convert(raw: str) -> float:
+        try:
+            value = float(raw)
+        except ValueError:
+            raise ValueError("is not a number") from None
+        if not low <= value <= high:
+            raise ValueError(f"must lie between {low:g} and {high:g}")
+        return value
+
+    return _read(name, f"number, {low:g} to {high:g}", default, help_text, convert, f"{default:g}")
+
+
 def env_bool(name: str, default: bool, help_text: str) -> bool:
     """Read yes or no: 1, true, yes, on; 0, false, no, off."""
 

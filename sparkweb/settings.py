@@ -16,6 +16,7 @@ from sparkweb.admin_look import UNFOLD  # noqa: F401
 from sparkweb.env import (
     EnvironmentInvalid,
     env_bool,
+    env_float,
     env_int,
     env_list,
     env_path,
@@ -320,6 +321,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_PERMISSIONS": ["sparkweb.accounts.permissions.RolePermission"],
     "ENUM_NAME_OVERRIDES": {
+        "SeverityEnum": "metrics_app.models_alerts.Severity",
         "NodeStatusEnum": "metrics_app.models.NodeStatus",
         "LaunchStateEnum": "models_app.models.LaunchState",
         "NoticeStateEnum": "sparkweb.outbox.models.NoticeState",
@@ -344,6 +346,11 @@ LAUNCH_EVENTS_KEEP_DAYS = env_int(
 METRICS_ALLOW = env_list(
     "SPARKWEB_METRICS_ALLOW", [], "Addresses or networks that may read /metrics without an API key."
 )
+ELECTRICITY_PRICE = (
+    env_float("SPARKWEB_ELECTRICITY_PRICE", 0.0, "Price of a kilowatt-hour; 0: none.", low=0, high=100)
+    or None
+)
+CURRENCY = env_str("SPARKWEB_CURRENCY", "€", "Currency of the price.")
 HISTORY_TIERS = tiers_make(
     raw=HOUR * env_int("SPARKWEB_HISTORY_SECONDS_HOURS", 1, "Hours of history in seconds.", low=1, high=48),
     ten=HOUR

@@ -67,6 +67,7 @@ audit                   GET   /audit/                     admin
 dashboard               GET   /                           viewer
 nodes                   GET   /nodes/                     viewer
 node                    GET   /nodes/spark-1/             viewer
+energy                  GET   /energy/                    viewer
 alerts                  GET   /alerts/                    viewer
 alerts_firing           GET   /alerts/firing/             viewer
 alert_acknowledge       POST  /alerts/1/acknowledge/      operator
@@ -167,6 +168,7 @@ api_node-series              GET     /api/nodes/spark-1/series           viewer
 api_node-samples             GET     /api/nodes/spark-1/samples          viewer
 api_node-samples-csv         GET     /api/nodes/spark-1/samples.csv      viewer
 api_node-events              GET     /api/nodes/spark-1/events           viewer
+api_energy                   GET     /api/energy                         viewer
 api_alert-list               GET     /api/alerts                         viewer
 api_alert-detail             GET     /api/alerts/1                       viewer
 api_alert-acknowledge        POST    /api/alerts/1/acknowledge           operator
@@ -264,7 +266,8 @@ SESSION_OR_ADMIN_KEY = {("api_key-list", "POST"), ("api_key-detail", "DELETE")}
 ADMIN_TABLES = {
     "accounts.apikey", "accounts.auditentry", "accounts.nodekey", "accounts.user",
     "axes.accessattempt", "axes.accessfailurelog", "axes.accesslog",
-    "metrics_app.alert", "metrics_app.alertchannel", "metrics_app.alertrule", "metrics_app.node",
+    "metrics_app.alert", "metrics_app.alertchannel", "metrics_app.alertrule", "metrics_app.energyday",
+    "metrics_app.flightrecord", "metrics_app.node",
     "metrics_app.nodeevent", "metrics_app.silence",
     "models_app.cataloguedefaults", "models_app.definitionchange",
     "models_app.launch", "models_app.launchattempt", "models_app.launchevent",

@@ -58,6 +58,7 @@ METRICS: dict[str, Metric] = {
         Metric("container_cpu_percent", "CPU", "percent", "container", high=1e6),
         Metric("container_memory_bytes", "Memory", "bytes", "container"),
         Metric("model_memory_bytes", "Memory with the GPU's", "bytes", "model"),
+        Metric("model_gpu_memory_bytes", "GPU memory held", "bytes", "model"),
         Metric("model_requests_running", "Requests running", "", "model", high=1e7),
         Metric("model_requests_waiting", "Requests waiting", "", "model", high=1e7),
         Metric("model_kv_cache_percent", "KV cache", "percent", "model", high=100),

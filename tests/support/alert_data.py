@@ -1,15 +1,20 @@
-"""Made-up alerts for screenshots and page tests."""
+"""Made-up alerts, energy and last minutes for screenshots and page tests."""
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 from django.utils import timezone
 
 from metrics_app.alerts.notices import channel_save, channel_test
 from metrics_app.alerts.shipped import rules_ship
+from metrics_app.flight_file import Flight, flight_pack
+from metrics_app.flights import flight_store
 from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence
+from metrics_app.models_energy import EnergyDay
 from sparkweb.accounts.actor import SYSTEM
+from tests.support import frames
 
 
 def alerts_seed(node_name: str) -> None:
@@ -56,3 +61,29 @@ def alerts_seed(node_name: str) -> None:
     channel_test(
         channel=channel_save(channel=channel, actor=SYSTEM, url="ntfy://127.0.0.1/spark"), actor=SYSTEM
     )
+
+
+def energy_seed(node_name: str) -> None:
+    """Ten days of two models."""
+    for ago in range(10):
+        day = timezone.localdate() - timedelta(days=ago)
+        for model, joules, made in (
+            ("", 4e5, 0),
+            ("qwen3-coder-30b-awq", 1.9e6, 420_000),
+            ("qwen2-vl-7b", 3e5, 51_000),
+        ):
+            EnergyDay.objects.create(
+                day=day, node_name=node_name, model=model, joules=joules * (1 + ago % 3), seconds=80_000,
+                prompt_tokens=9 * made, generation_tokens=made, estimated=bool(model),
+            )  # fmt: skip
+
+
+def flight_seed(node_name: str) -> None:
+    """The last two minutes of a machine that ran out of memory."""
+    began = time.time() - 7_200
+    reports = []
+    for n in range(120):
+        report = frames.report(now=began + n) | {"sampled_at": began + n, "agent": {"host_boot": "before"}}
+        report["host"] = report["host"] | {"memory_available_bytes": int((60 - n / 2) * 2**30)}
+        reports.append(report)
+    flight_store(node_name, flight_pack(Flight(reports, closed=False)))

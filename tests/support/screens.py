@@ -31,7 +31,7 @@ from django.test.testcases import LiveServerThread
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, WebSocketRoute, sync_playwright
 
-from metrics_app.models import Node
+from metrics_app.models import FlightRecord, Node
 from models_app.models import Launch, ModelDefinition, Schedule, Webhook
 from models_app.weights import weights_seen
 from sparkweb.accounts.models import Role
@@ -45,7 +45,7 @@ from tests.factories import (
     UserFactory,
 )
 from tests.support import frames
-from tests.support.alert_data import alerts_seed
+from tests.support.alert_data import alerts_seed, energy_seed, flight_seed
 from tests.support.history_data import history_seed
 from tests.support.page_data import seed
 from tests.support.page_storage import storage_seed
@@ -201,6 +201,8 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "account": ("/", "gb10", open_account),
         "nodes": ("/nodes/", "gb10", None),
         "node": ("/nodes/spark-1/", "gb10", None),
+        "energy": ("/energy/", "gb10", None),
+        "flight": (FlightRecord.objects.get().get_absolute_url(), "gb10", None),
         "alerts": ("/alerts/", "gb10", None),
         "alert-rules": ("/alerts/rules/", "gb10", None),
         "alert-rule": ("/alerts/rules/new/", "gb10", None),
@@ -302,6 +304,8 @@ def main() -> None:
         seed(timezone.now(), admin)
         alerts_seed("spark-1")
         storage_seed(timezone.now(), admin)
+        energy_seed("spark-1")
+        flight_seed("spark-1")
         history_seed("spark-1", now=time.time(), seconds=3 * 86400)
         snapshot_store(redis, "spark-1", frames.report(now=time.time()), time.time())
         for name, (url, kind, act) in pages().items():
