@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from metrics_app.flight_file import Flight, FlightFile, flight_pack, flight_read, paths
+from sparkweb.node_link.http_client import WebAnswer, WebUnreachable
 
 log = structlog.get_logger(__name__)
 
@@ -109,6 +110,32 @@ class FlightRecorder:
                 log.warning("the last minutes cannot be read", error=str(error))
             if self._stopped.wait(self._retry_seconds):
                 return
+
+
+TARGET = "/node/flights/"
+TAKEN, NEVER = (200, 201), (400, 413)
+
+
+class Web(Protocol):
+    """What this needs of sparkweb/node_link/http_client.py."""
+
+    def post(self, target: str, body: bytes) -> WebAnswer: ...
+
+
+def upload_to(web: Web) -> Upload:
+    """An upload by a node's way to web; what web calls nonsense is not sent again."""
+
+    def upload(data: bytes) -> bool:
+        try:
+            answer = web.post(TARGET, data)
+        except WebUnreachable as error:
+            log.info("the last minutes wait for web", error=str(error))
+            return False
+        if answer.status not in TAKEN:
+            log.warning("web did not take the last minutes", status=answer.status, answer=answer.text)
+        return answer.status in TAKEN + NEVER
+
+    return upload
 
 
 def ended_hard(flight: Flight, host_boot: str) -> bool:

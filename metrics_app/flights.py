@@ -17,7 +17,7 @@ from metrics_app.models import FlightRecord, NodeEventKind
 from metrics_app.node_events import event_note
 
 UNPACKED_LIMIT_BYTES = 64 << 20
-BODY_LIMIT_BYTES = 8 << 20
+BODY_LIMIT_BYTES = 2 << 20
 KEPT_PER_NODE = 20
 SHOWN_PROCESSES = 10
 

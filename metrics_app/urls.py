@@ -1,12 +1,13 @@
 from django.urls import path, re_path
 
-from metrics_app import views, views_alert_channels, views_alerts, views_energy, views_history
+from metrics_app import views, views_alert_channels, views_alerts, views_energy, views_history, views_nodes
 from metrics_app.views_prometheus import Scrape, ScrapeKnown
 
 urlpatterns = [
     re_path(r"^metrics/?$", Scrape.as_view(), name="scrape"),
     re_path(r"^metrics/known/?$", ScrapeKnown.as_view(), name="scrape_known"),
     path("", views.dashboard, name="dashboard"),
+    path("node/flights/", views_nodes.node_flight, name="node_flight"),
     path("energy/", views_energy.energy, name="energy"),
     path("alerts/", views_alerts.alerts, name="alerts"),
     path("alerts/firing/", views_alerts.alerts_firing_part, name="alerts_firing"),

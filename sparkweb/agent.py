@@ -18,6 +18,8 @@ import structlog
 from celery import Celery, shared_task
 
 from metrics_app.agent import ReportLoop, report_section
+from metrics_app.flight_recorder import FlightRecorder, upload_to
+from metrics_app.kernel_watch import KernelWatch
 from models_app.agent import NodeModels
 from models_app.agent_weights import WeightsDesk
 from models_app.node.log_archive import LogArchive
@@ -27,6 +29,7 @@ from models_app.node.weights_look import Weights
 from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.fabric import FabricReader
+from sparkweb.adapters.kernel_log import KernelLog
 from sparkweb.celery_common import celery_settings, worker_run
 from sparkweb.guardian.figures import MEMINFO
 from sparkweb.guardian.keeper import GuardianSettings, MemoryGuardian, Victims
@@ -89,7 +92,11 @@ class Agent:
         self.weights = WeightsDesk(Weights(config.HF_CACHE, config.OLLAMA_MODELS), self.journal)
         self.storage = NodeStorage(self.engine, self.journal, place_configured(), self.models.ollama_servers)
         self.guardian = guardian_make(folder / "guardian", self.models, [self.storage.jobs.victims])
-        self.loop = ReportLoop(self.reports.send)
+        self.flight = FlightRecorder(
+            folder / "flight", _host_boot(), upload_to(WebClient(config.WEB_URL, signer))
+        )
+        self.kernel = KernelWatch(self.journal, KernelLog())
+        self.loop = ReportLoop(self._report)
 
     def start(self) -> None:
         report_section("agent")(self.agent_section)
@@ -97,6 +104,8 @@ class Agent:
         report_section("launches")(self.models.launches)
         report_section("storage")(self.storage.section)
         report_section("guardian")(self.guardian.section)
+        report_section("kernel")(self.kernel.section)
+        self.flight.start()
         self.sender.start()
         self.reports.start()
         self.models.start()
@@ -108,12 +117,19 @@ class Agent:
     def close(self) -> None:
         self.guardian.close()
         self.loop.close()
+        self.flight.close()
+        self.kernel.close()
         self.storage.close()
         self.models.close()
         self.sender.close()
         self.reports.close()
         self.streams.close()
         self.journal.close()
+
+    def _report(self, report: dict[str, Any]) -> None:
+        """Each second: to this machine's disk, and on its way to control."""
+        self.flight.keep(report)
+        self.reports.send(report)
 
     def agent_section(self) -> dict[str, Any]:
         """What the report says about the agent itself."""

@@ -258,6 +258,7 @@ compat_model_memory_check    GET     /api/models/qwen/memory-check       viewer
 # What nodes send, signed with their keys: no user, key or cookie opens it (tests/link/test_http_auth.py).
 NODES = """
 node_log_chunk  POST  /node/log-chunks/  node
+node_flight     POST  /node/flights/     node
 """
 ROUTES = [Route(*line.split()) for line in (PAGES + API).splitlines() if line]
 NODE_ROUTES = [Route(*line.split()) for line in NODES.splitlines() if line]
