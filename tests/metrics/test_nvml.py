@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sparkweb.adapters.nvml import Nvml, Reading
-from sparkweb.adapters.nvml.gpu import QUERIES, KnownGpu
+from sparkweb.adapters.nvml.gpu import KnownGpu
+from sparkweb.adapters.nvml.queries import QUERIES
 from sparkweb.adapters.processes import Processes
 from tests.support import nvml as standin
 from tests.support.nvml import Control
@@ -97,6 +98,9 @@ def test_gb10_shows_what_it_has_and_hides_the_rest(driver: Callable[..., Nvml]) 
         "power_limit_watts",
         "clock_memory_mhz",
         "fan_percent",
+        "ecc_corrected_total",
+        "ecc_uncorrected_total",
+        "mig_enabled",
     }
     assert gpu["why"] == dict.fromkeys(hidden, "unsupported")
     assert all(gpu[name] is None for name in hidden)
@@ -307,3 +311,18 @@ class TestProcesses:
         gpu = read(driver("gb10", "-", processes=Processes(tmp_path / "proc"))).gpus[0]
         assert gpu["memory_held_bytes"] is None
         assert gpu["why"]["memory_held_bytes"] == "hidden"
+
+
+def test_reasons_for_a_low_clock_are_words(driver: Callable[..., Nvml], control: Control) -> None:
+    nvml = driver("discrete")
+    assert read(nvml).gpus[0]["throttle_reasons"] == []
+    assert read(nvml).gpus[0]["performance_state"] == 2
+    control.set("hot")
+    assert read(nvml).gpus[0]["throttle_reasons"] == ["hardware_slowdown", "hardware_thermal"]
+
+
+def test_memory_errors_and_division_are_told_where_they_exist(driver: Callable[..., Nvml]) -> None:
+    gpu = read(driver("discrete")).gpus[0]
+    assert (gpu["ecc_corrected_total"], gpu["ecc_uncorrected_total"], gpu["mig_enabled"]) == (3, 0, False)
+    legacy = read(driver("legacy")).gpus[0]
+    assert legacy["throttle_reasons"] == []  # by the older call

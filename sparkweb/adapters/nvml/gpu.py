@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import pynvml
 
+from sparkweb.adapters.nvml.queries import MEMORY, QUERIES, UNIFIED_HIDES, Query
 from sparkweb.adapters.processes import Processes
 
 UNSUPPORTED_RETRY_SECONDS = 60.0
@@ -18,7 +19,6 @@ LOST = {
     pynvml.NVML_ERROR_GPU_NOT_FOUND,
 }
 NOT_ANSWERABLE = {pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND}
-OLD_LIBRARY = {pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH}
 
 
 @dataclass(frozen=True)
@@ -30,107 +30,9 @@ class KnownGpu:
     name: str
 
 
-class Figure(NamedTuple):
-    """A figure of the report and the range in which its values make sense.
-
-    What lies outside is a sentinel (all ones, 9.2e18 %, 0 °C of a sensor that
-    is not there) and is shown as unsupported.
-    """
-
-    name: str
-    low: float
-    high: float
-
-
-class Query(NamedTuple):
-    """One NVML call, the figures it answers, and how long an answer holds."""
-
-    call: Callable[[Any], tuple[float, ...]]
-    figures: tuple[Figure, ...]
-    holds_seconds: float = 0.0
-
-
-def _memory(handle: Any) -> tuple[float, ...]:
-    """Used and total, bytes. Version 2 leaves the driver's own reserve out of `used`, as nvidia-smi does."""
-    try:
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)
-    except pynvml.NVMLError as error:
-        if error.value not in OLD_LIBRARY:
-            raise
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    return memory.used, memory.total
-
-
-def _utilization(handle: Any) -> tuple[float, ...]:
-    """Share of the last sample period, 1/6 to 1 s, in which a kernel ran or memory was moved; percent."""
-    rates = pynvml.nvmlDeviceGetUtilizationRates(handle)
-    return rates.gpu, rates.memory
-
-
-def _power(handle: Any) -> tuple[float, ...]:
-    return (pynvml.nvmlDeviceGetPowerUsage(handle) / 1000,)
-
-
-def _power_limit(handle: Any) -> tuple[float, ...]:
-    return (pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000,)
-
-
-def _temperature(handle: Any) -> tuple[float, ...]:
-    """°C of the GPU sensor; drivers before 580 know only the call that 13.0 deprecated."""
-    try:
-        return (pynvml.nvmlDeviceGetTemperatureV(handle, pynvml.NVML_TEMPERATURE_GPU),)
-    except pynvml.NVMLError as error:
-        if error.value not in OLD_LIBRARY:
-            raise
-        return (pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),)
-
-
-def _clock_sm(handle: Any) -> tuple[float, ...]:
-    return (pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),)
-
-
-def _clock_sm_max(handle: Any) -> tuple[float, ...]:
-    return (pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_SM),)
-
-
-def _clock_memory(handle: Any) -> tuple[float, ...]:
-    return (pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM),)
-
-
-def _fan(handle: Any) -> tuple[float, ...]:
-    return (pynvml.nvmlDeviceGetFanSpeed(handle),)
-
-
-def _energy(handle: Any) -> tuple[float, ...]:
-    return (pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000,)
-
-
-MEMORY = Query(_memory, (Figure("memory_used_bytes", 0, 2**48), Figure("memory_total_bytes", 1, 2**48)))
-QUERIES = (
-    Query(
-        _utilization, (Figure("utilization_percent", 0, 100), Figure("memory_utilization_percent", 0, 100))
-    ),
-    MEMORY,
-    Query(_power, (Figure("power_watts", 0, 20_000),)),
-    Query(_power_limit, (Figure("power_limit_watts", 1, 20_000),), holds_seconds=10),
-    Query(_temperature, (Figure("temperature_celsius", 1, 150),)),
-    Query(_clock_sm, (Figure("clock_sm_mhz", 1, 20_000),)),
-    Query(_clock_sm_max, (Figure("clock_sm_max_mhz", 1, 20_000),), holds_seconds=60),
-    Query(_clock_memory, (Figure("clock_memory_mhz", 1, 50_000),)),
-    Query(_fan, (Figure("fan_percent", 0, 200),)),  # above 100 is allowed: nvml.h, nvmlDeviceGetFanSpeed
-    Query(_energy, (Figure("energy_joules", 0, 2**53),)),
-)
-UNIFIED_HIDES = (
-    "memory_used_bytes",  # where it answers at all, it is the host's RAM: nvtop#511
-    "memory_total_bytes",
-    "memory_utilization_percent",  # stuck at 0: llama-swap#782
-    "clock_memory_mhz",
-)
-
-
 @dataclass
 class _Answer:
-    values: dict[str, float | None]
+    values: dict[str, Any]
     why: dict[str, str]
     holds_until: float
     error: int | None = None
@@ -290,9 +192,9 @@ class Gpu:
 
 def _checked(query: Query, values: tuple[float, ...], now: float) -> _Answer:
     """Take the values that lie in range; the others are sentinels."""
-    taken: dict[str, float | None] = {}
+    taken: dict[str, Any] = {}
     for figure, value in zip(query.figures, values, strict=True):
-        taken[figure.name] = value if figure.low <= value <= figure.high else None
+        taken[figure.name] = figure.shown(value) if figure.low <= value <= figure.high else None
     why = {name: "unsupported" for name, value in taken.items() if value is None}
     return _Answer(taken, why, now + query.holds_seconds)
 

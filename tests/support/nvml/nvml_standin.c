@@ -11,6 +11,8 @@
  *   uma_total   like gb10, but the memory query answers with the host's RAM
  *   discrete    one card with everything
  *   two         two cards
+ *   hot         discrete, slowed down by its own heat
+ *   wedged      like gb10, busy at 507 MHz and 15 W
  *   legacy      discrete on a driver older than nvmlDeviceGetTemperatureV and memory v2
  *   none        the library without a loaded driver
  *   nogpu       a loaded driver without a GPU
@@ -83,7 +85,7 @@ static const char *profile(void) {
 }
 
 static int is(const char *name) { return strcmp(profile(), name) == 0; }
-static int unified(void) { return is("gb10") || is("uma_total"); }
+static int unified(void) { return is("gb10") || is("uma_total") || is("wedged"); }
 static unsigned int present(void) {
     if (is("nogpu")) return 0;
     return is("two") || is("lost") ? 2 : 1;
@@ -123,6 +125,7 @@ static double wave(Device *device, double period) {
     return 0.5 + 0.38 * sin(2 * M_PI * t / period) + 0.12 * sin(2 * M_PI * t / 4.7);
 }
 static double watts(Device *device) {
+    if (is("wedged")) return 15;
     return unified() ? 12 + 63 * wave(device, 47) : 60 + 340 * wave(device, 47);
 }
 static unsigned long long capacity(void) {
@@ -208,7 +211,7 @@ EXPORT int nvmlDeviceGetName(Device *device, char *buffer, unsigned int length) 
 
 EXPORT int nvmlDeviceGetMemoryInfo(Device *device, Memory *memory) {
     READY(device);
-    if (is("gb10")) return NOT_SUPPORTED;
+    if (is("gb10") || is("wedged")) return NOT_SUPPORTED;
     if (is("garbage")) { memory->total = memory->free = memory->used = ALL_ONES_LONG; return OK; }
     memory->total = capacity();
     memory->used = held(device);
@@ -230,7 +233,7 @@ EXPORT int nvmlDeviceGetMemoryInfo_v2(Device *device, MemoryV2 *memory) {
 }
 EXPORT int nvmlDeviceGetUtilizationRates(Device *device, Utilization *rates) {
     READY(device);
-    rates->gpu = is("garbage") ? ALL_ONES : (unsigned int)(100 * wave(device, 47));
+    rates->gpu = is("garbage") ? ALL_ONES : is("wedged") ? 96 : (unsigned int)(100 * wave(device, 47));
     rates->memory = is("garbage") ? ALL_ONES : unified() ? 0 : (unsigned int)(60 * wave(device, 61));
     return OK;
 }
@@ -278,7 +281,7 @@ static int clock_of(unsigned int type, unsigned int sm, unsigned int memory, uns
 }
 EXPORT int nvmlDeviceGetClockInfo(Device *device, unsigned int type, unsigned int *mhz) {
     READY(device);
-    return clock_of(type, (unsigned int)(900 + 1800 * wave(device, 47)), 10501, mhz);
+    return clock_of(type, is("wedged") ? 507 : (unsigned int)(900 + 1800 * wave(device, 47)), 10501, mhz);
 }
 EXPORT int nvmlDeviceGetMaxClockInfo(Device *device, unsigned int type, unsigned int *mhz) {
     READY(device);
@@ -288,6 +291,39 @@ EXPORT int nvmlDeviceGetFanSpeed(Device *device, unsigned int *percent) {
     READY(device);
     if (unified()) return NOT_SUPPORTED;
     *percent = is("garbage") ? ALL_ONES : (unsigned int)(30 + 40 * wave(device, 90));
+    return OK;
+}
+
+/* ---- what holds it back --------------------------------------------------- */
+
+static int reasons(Device *device, unsigned long long *mask) {
+    READY(device);
+    *mask = is("garbage") ? ALL_ONES_LONG : is("hot") ? 0x48 : 0;
+    return OK;
+}
+EXPORT int nvmlDeviceGetCurrentClocksEventReasons(Device *device, unsigned long long *mask) {
+    if (is("legacy")) return FUNCTION_NOT_FOUND;
+    return reasons(device, mask);
+}
+EXPORT int nvmlDeviceGetCurrentClocksThrottleReasons(Device *device, unsigned long long *mask) {
+    return reasons(device, mask);
+}
+EXPORT int nvmlDeviceGetPerformanceState(Device *device, unsigned int *state) {
+    READY(device);
+    *state = is("garbage") ? 32 : 2;
+    return OK;
+}
+EXPORT int nvmlDeviceGetTotalEccErrors(Device *device, unsigned int type, unsigned int counter,
+                                       unsigned long long *count) {
+    READY(device);
+    if (unified() || counter != 0) return NOT_SUPPORTED;
+    *count = is("garbage") ? ALL_ONES_LONG : type == 0 ? 3 : 0;
+    return OK;
+}
+EXPORT int nvmlDeviceGetMigMode(Device *device, unsigned int *current, unsigned int *pending) {
+    READY(device);
+    if (unified()) return NOT_SUPPORTED;
+    *current = *pending = is("garbage") ? ALL_ONES : 0;
     return OK;
 }
 
