@@ -203,7 +203,7 @@ _cgroups_lock = threading.Lock()
 
 
 def container_figures(container_id: str, pid: int | None) -> dict[str, Any]:
-    """Return `cpu_percent`, `memory_bytes` and `why` of a container, from its control groups.
+    """Return `cpu_percent`, `memory_bytes`, I/O rates, `pids` and `why` of a container, from its groups.
 
     `pid` is its first process as the host counts it (Docker's State.Pid), None
     or 0 when unknown. CPU 100 is one core, since the last call; memory is

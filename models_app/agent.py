@@ -235,6 +235,9 @@ class NodeModels:
             "started_at": one.started_at if one.runs else None,
             "cpu_percent": figures["cpu_percent"],
             "memory_bytes": figures["memory_bytes"],
+            "io_read_bytes_per_second": figures["io_read_bytes_per_second"],
+            "io_write_bytes_per_second": figures["io_write_bytes_per_second"],
+            "pids": figures["pids"],
             "ours": one.identity is not None,
             "member": _member(one),
             "foreign": one.identity is None and INSTALLATION in one.listed.labels,
@@ -293,7 +296,12 @@ class NodeModels:
         return {"name": milestone.stage, "done_bytes": None, "total_bytes": None, "message": milestone.words}
 
 
-_NO_FIGURES: dict[str, Any] = {"cpu_percent": None, "memory_bytes": None, "why": {}}
+_NO_FIGURES: dict[str, Any] = {
+    **dict.fromkeys(
+        ("cpu_percent", "memory_bytes", "io_read_bytes_per_second", "io_write_bytes_per_second", "pids")
+    ),
+    "why": {},
+}
 
 
 def _hub_asker(secrets_dir: Path) -> Callable[[str, str], list[HubFile]]:

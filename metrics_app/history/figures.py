@@ -42,6 +42,11 @@ METRICS: dict[str, Metric] = {
         Metric("memory_reclaimable_bytes", "Memory reclaimable", "bytes", "host"),
         Metric("swap_used_bytes", "Swap used", "bytes", "host"),
         Metric("temperature_celsius", "Temperature", "°C", "host", low=-50, high=200),
+        Metric("pressure_cpu_percent", "Waiting for CPU", "percent", "host", high=100),
+        Metric("pressure_memory_percent", "Waiting for memory", "percent", "host", high=100),
+        Metric("pressure_io_percent", "Waiting for disks", "percent", "host", high=100),
+        Metric("swap_in_bytes_per_second", "Read from swap", "bytes/s", "host", high=1e13),
+        Metric("swap_out_bytes_per_second", "Written to swap", "bytes/s", "host", high=1e13),
         Metric("gpu_up", "Answers", "", "gpu", high=1),
         Metric("gpu_utilization_percent", "Utilisation", "percent", "gpu", high=100),
         Metric("gpu_memory_bytes", "Memory held", "bytes", "gpu"),
@@ -49,6 +54,10 @@ METRICS: dict[str, Metric] = {
         Metric("gpu_temperature_celsius", "Temperature", "°C", "gpu", low=-50, high=200),
         Metric("gpu_clock_mhz", "SM clock", "MHz", "gpu", high=20_000),
         Metric("gpu_fan_percent", "Fan", "percent", "gpu", high=300),
+        Metric("gpu_throttled", "Held back by heat or power", "", "gpu", high=1),
+        Metric("gpu_performance_state", "P-state", "", "gpu", high=15),
+        Metric("gpu_ecc_corrected_total", "Memory errors corrected", "", "gpu", high=2.0**48),
+        Metric("gpu_ecc_uncorrected_total", "Memory errors not corrected", "", "gpu", high=2.0**48),
         Metric("disk_used_bytes", "Used", "bytes", "disk"),
         Metric("disk_used_percent", "Used", "percent", "disk", high=100),
         Metric("disk_read_bytes_per_second", "Read", "bytes/s", "disk", high=1e13),
@@ -57,6 +66,9 @@ METRICS: dict[str, Metric] = {
         Metric("network_transmit_bytes_per_second", "Sent", "bytes/s", "network", high=1e13),
         Metric("container_cpu_percent", "CPU", "percent", "container", high=1e6),
         Metric("container_memory_bytes", "Memory", "bytes", "container"),
+        Metric("container_io_read_bytes_per_second", "Read", "bytes/s", "container", high=1e13),
+        Metric("container_io_write_bytes_per_second", "Written", "bytes/s", "container", high=1e13),
+        Metric("container_pids", "Tasks", "", "container", high=1e7),
         Metric("model_memory_bytes", "Memory with the GPU's", "bytes", "model"),
         Metric("model_gpu_memory_bytes", "GPU memory held", "bytes", "model"),
         Metric("model_requests_running", "Requests running", "", "model", high=1e7),
@@ -84,6 +96,15 @@ HOST = (
     "memory_reclaimable_bytes",
     "swap_used_bytes",
     "temperature_celsius",
+    "swap_in_bytes_per_second",
+    "swap_out_bytes_per_second",
+)
+CONTAINER = (
+    "cpu_percent",
+    "memory_bytes",
+    "io_read_bytes_per_second",
+    "io_write_bytes_per_second",
+    "pids",
 )
 GPU = {
     "gpu_utilization_percent": "utilization_percent",
@@ -91,7 +112,12 @@ GPU = {
     "gpu_temperature_celsius": "temperature_celsius",
     "gpu_clock_mhz": "clock_sm_mhz",
     "gpu_fan_percent": "fan_percent",
+    "gpu_performance_state": "performance_state",
+    "gpu_ecc_corrected_total": "ecc_corrected_total",
+    "gpu_ecc_uncorrected_total": "ecc_uncorrected_total",
 }
+HELD_BACK = {"power_cap", "hardware_slowdown", "software_thermal", "hardware_thermal", "power_brake"}
+"""The throttle reasons that take something away; an idle GPU's low clock is none."""
 
 Figures = dict[str, float]
 Source = Callable[[str, dict[str, Any]], Figures]
@@ -141,6 +167,9 @@ def _all(report: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in HOST:
         yield name, host.get(name)
     load = host.get("load")
+    pressure = _dict(host.get("pressure"))
+    for name in ("cpu", "memory", "io"):
+        yield f"pressure_{name}_percent", _dict(pressure.get(name)).get("some_percent")
     yield (
         "memory_available_percent",
         _share(host.get("memory_available_bytes"), host.get("memory_total_bytes")),
@@ -156,7 +185,7 @@ def _all(report: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         for name in ("receive_bytes_per_second", "transmit_bytes_per_second"):
             yield key_make(f"network_{name}", link.get("name")), link.get(name)
     for container in _rows(report.get("containers")):
-        for name in ("cpu_percent", "memory_bytes"):
+        for name in CONTAINER:
             yield key_make(f"container_{name}", container.get("name")), container.get(name)
     sampler = _dict(report.get("sampler"))
     yield "sampler_cpu_percent", sampler.get("cost_cpu_percent")
@@ -169,6 +198,9 @@ def _gpus(report: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key_make(name, gpu.get("index")), gpu.get(field)
         if gpu.get("state") in ("ok", "lost"):
             yield key_make("gpu_up", gpu.get("index")), int(gpu["state"] == "ok")
+        reasons = gpu.get("throttle_reasons")
+        if isinstance(reasons, list):
+            yield key_make("gpu_throttled", gpu.get("index")), int(any(word in HELD_BACK for word in reasons))
         held, used = gpu.get("memory_held_bytes"), gpu.get("memory_used_bytes")
         yield key_make("gpu_memory_bytes", gpu.get("index")), used if used is not None else held
 

@@ -46,8 +46,22 @@ def _host(families: Families, node: NodeView, labels: Labels) -> None:
         ("swap_used_bytes", "Swap in use."),
         ("temperature_celsius", "Temperature of the processor."),
         ("uptime_seconds", "Seconds since the machine booted."),
+        ("swap_in_bytes_per_second", "Read from swap now."),
+        ("swap_out_bytes_per_second", "Written to swap now."),
     ):
         families.gauge(f"sparkweb_host_{name}", text, host.get(name), labels)
+    for resource, stalls in (host.get("pressure") or {}).items():
+        for kind in ("some", "full"):
+            families.gauge(
+                "sparkweb_host_pressure_ratio", "Time of the last 10 s in which tasks waited.",
+                (stalls or {}).get(f"{kind}_percent"), labels | {"resource": str(resource), "kind": kind},
+                PERCENT,
+            )  # fmt: skip
+    for sensor in host.get("sensors") or []:
+        families.gauge(
+            "sparkweb_sensor_temperature_celsius", "Each sensor of the machine.", sensor.get("celsius"),
+            labels | {"sensor": str(sensor.get("name"))},
+        )  # fmt: skip
     for disk in host.get("disks") or []:
         _disk(families, disk, labels | {"mount": str(disk.get("mount")), "device": str(disk.get("device"))})
     for link in host.get("networks") or []:
@@ -107,11 +121,25 @@ def _gpu(families: Families, gpu: dict[str, object], labels: Labels) -> None:
         ("clock_sm_hertz", "Clock of the multiprocessors.", "clock_sm_mhz", MHZ),
         ("clock_memory_hertz", "Clock of the memory.", "clock_memory_mhz", MHZ),
         ("fan_ratio", "Speed of the fan.", "fan_percent", PERCENT),
+        ("performance_state", "P-state: 0 is fastest.", "performance_state", 1),
     ):
         families.gauge(f"sparkweb_gpu_{name}", text, gpu.get(field), labels, scale)
     families.counter(
         "sparkweb_gpu_energy_joules", "Energy since the driver loaded.", gpu.get("energy_joules"), labels
     )
+    for kind in ("corrected", "uncorrected"):
+        errors = gpu.get(f"ecc_{kind}_total")
+        families.counter(
+            "sparkweb_gpu_ecc_errors",
+            "Memory errors since the driver loaded.",
+            errors,
+            labels | {"kind": kind},
+        )
+    reasons = gpu.get("throttle_reasons")
+    for reason in reasons if isinstance(reasons, list) else []:
+        families.gauge(
+            "sparkweb_gpu_throttle", "1 while this holds the clock down.", 1, labels | {"reason": str(reason)}
+        )
 
 
 def _container(families: Families, container: dict[str, object], labels: Labels) -> None:
@@ -121,3 +149,9 @@ def _container(families: Families, container: dict[str, object], labels: Labels)
     families.gauge(
         "sparkweb_container_memory_bytes", "Memory without page cache.", container.get("memory_bytes"), labels
     )
+    for name, text in (
+        ("io_read_bytes_per_second", "Read from disks now."),
+        ("io_write_bytes_per_second", "Written to disks now."),
+        ("pids", "Tasks."),
+    ):
+        families.gauge(f"sparkweb_container_{name}", text, container.get(name), labels)

@@ -18,6 +18,7 @@ CONTAINER_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 WHERE_ENGINES_PUT_THEM = ("docker/{id}", "system.slice/docker-{id}.scope", "machine.slice/libpod-{id}.scope")
 FORGET_SECONDS = 60.0
 SHORTEST_INTERVAL_SECONDS = 0.1
+IO_KEYS = ("io_read_bytes_per_second", "io_write_bytes_per_second")
 
 
 def container_id_of(cgroup_text: str) -> str | None:
@@ -58,13 +59,18 @@ class _Group:
     memory_stat: Path | None
     inactive_key: bytes
     asked_at: float
+    io: Path | None = None
+    pids: Path | None = None
     read_at: float | None = None
     used_nanoseconds: int = 0
     percent: float | None = None
+    io_read_at: float | None = None
+    io_bytes: tuple[int, int] = (0, 0)
+    io_rates: tuple[int | None, int | None] = (None, None)
 
 
 class ContainerCgroups:
-    """Reads CPU and memory of containers; remembers paths and the last CPU counter.
+    """Reads CPU, memory, I/O and tasks of containers; remembers paths and the last counters.
 
     `root` is where `proc` and `sys` are looked for, so that a recorded tree can
     stand for a machine of another kind.
@@ -78,13 +84,14 @@ class ContainerCgroups:
         self._memory_total = _memory_total_bytes(root)
 
     def figures(self, container_id: str, pid: int | None) -> dict[str, Any]:
-        """Return `cpu_percent`, `memory_bytes` and `why` of one container.
+        """Return `cpu_percent`, `memory_bytes`, both I/O rates, `pids` and `why` of one container.
 
         CPU in percent of one core (200 is two cores) since the last call for
         this container, None with `stale` on the first. Memory is usage without
         inactive page cache, as `docker stats` counts, never above the host's
-        total (henrygd/beszel#1207). Where the groups cannot be seen, both are
-        None with `hidden`.
+        total (henrygd/beszel#1207). I/O counts bytes that went to or came from
+        block devices, as `docker stats` does, per second since the last call.
+        Where the groups cannot be seen, all are None with `hidden`.
         """
         now = self._clock()
         key = (container_id, pid)
@@ -98,6 +105,7 @@ class ContainerCgroups:
         group.asked_at = now
         try:
             cpu, memory = self._cpu_percent(group, now), self._memory_bytes(group)
+            rates, pids = self._io_rates(group, now), _count(group.pids)
         except (OSError, ValueError, KeyError, IndexError):
             del self._groups[key]
             return _unknown("stale")
@@ -106,7 +114,12 @@ class ContainerCgroups:
             why["cpu_percent"] = "stale" if group.cpu else "unsupported"
         if memory is None:
             why["memory_bytes"] = "unsupported"
-        return {"cpu_percent": cpu, "memory_bytes": memory, "why": why}
+        if None in rates:
+            why.update(dict.fromkeys(IO_KEYS, "stale" if group.io else "unsupported"))
+        if pids is None:
+            why["pids"] = "unsupported"
+        figures = {"cpu_percent": cpu, "memory_bytes": memory, **dict(zip(IO_KEYS, rates, strict=True))}
+        return {**figures, "pids": pids, "why": why}
 
     def directory(self, container_id: str, pid: int | None) -> Path | None:
         """Return the folder whose `cgroup.procs` lists the container's processes; None where it is hidden."""
@@ -135,6 +148,22 @@ class ContainerCgroups:
             usage -= inactive
         return min(usage, self._memory_total) if self._memory_total else usage
 
+    def _io_rates(self, group: _Group, now: float) -> tuple[int | None, int | None]:
+        """Return bytes read and written per second; a counter that went back gives None."""
+        if group.io is None:
+            return None, None
+        if group.io_read_at is not None and now - group.io_read_at < SHORTEST_INTERVAL_SECONDS:
+            return group.io_rates
+        before, group.io_bytes = group.io_bytes, _io_bytes(group.io.read_bytes())
+        seconds = None if group.io_read_at is None else now - group.io_read_at
+        group.io_read_at, group.io_rates = now, (None, None)
+        if seconds and group.io_bytes[0] >= before[0] and group.io_bytes[1] >= before[1]:
+            read, written = (
+                round((new - old) / seconds) for old, new in zip(before, group.io_bytes, strict=True)
+            )
+            group.io_rates = (read, written)
+        return group.io_rates
+
     def _find(self, container_id: str, pid: int | None, now: float) -> _Group | None:
         groups = self._membership(pid) if pid else {}
         cpu, cpu_version = self._directory("cpuacct", groups, container_id, "cpuacct.usage", "cpu.stat")
@@ -143,6 +172,8 @@ class ContainerCgroups:
         )
         if cpu is None and memory is None:
             return None
+        io, _ = self._directory("blkio", groups, container_id, "blkio.throttle.io_service_bytes", "io.stat")
+        pids, _ = self._directory("pids", groups, container_id, "pids.current", "pids.current")
         return _Group(
             cpu=cpu,
             cpu_nanoseconds=int if cpu_version == 1 else _usage_nanoseconds,
@@ -150,6 +181,8 @@ class ContainerCgroups:
             memory_stat=memory.with_name("memory.stat") if memory else None,
             inactive_key=b"total_inactive_file" if memory_version == 1 else b"inactive_file",
             asked_at=now,
+            io=io,
+            pids=pids,
         )
 
     def _directory(
@@ -189,8 +222,30 @@ class ContainerCgroups:
 
 
 def _unknown(reason: str) -> dict[str, Any]:
-    why = {"cpu_percent": reason, "memory_bytes": reason}
-    return {"cpu_percent": None, "memory_bytes": None, "why": why}
+    names = ("cpu_percent", "memory_bytes", *IO_KEYS, "pids")
+    return {**dict.fromkeys(names), "why": dict.fromkeys(names, reason)}
+
+
+def _count(path: Path | None) -> int | None:
+    return int(path.read_bytes()) if path else None
+
+
+def _io_bytes(text: bytes) -> tuple[int, int]:
+    """Return bytes read and written over all devices.
+
+    Version 2 has one line a device (`254:0 rbytes=1 wbytes=2 rios=…`), version 1
+    one line for each kind (`254:0 Read 1`, `254:0 Write 2`, and sums at the end).
+    """
+    read = written = 0
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[1] in (b"Read", b"Write"):
+            words[1:] = [b"rbytes=" + words[2] if words[1] == b"Read" else b"wbytes=" + words[2]]
+        for word in words[1:]:
+            name, _, number = word.partition(b"=")
+            read += int(number) if name == b"rbytes" else 0
+            written += int(number) if name == b"wbytes" else 0
+    return read, written
 
 
 def _field(text: bytes, key: bytes) -> int:

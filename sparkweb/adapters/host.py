@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sparkweb.adapters.host_devices import Disks, Networks, OpenFile, temperature_celsius
+from sparkweb.adapters.host_pressure import Pressure
+from sparkweb.adapters.host_sensors import sensors
 from sparkweb.adapters.slow_lane import SlowLane
 
 KIB = 1024
@@ -21,7 +23,7 @@ TEMPERATURE_EVERY_SECONDS = 5.0
 MOVING_KEYS = (
     "cpu_percent", "cpu_per_core_percent", "load", "memory_available_bytes", "memory_used_bytes",
     "memory_reclaimable_bytes", "memory_free_bytes", "swap_used_bytes", "temperature_celsius",
-    "uptime_seconds",
+    "uptime_seconds", "pressure", "swap_in_bytes_per_second", "swap_out_bytes_per_second", "sensors",
 )  # fmt: skip
 
 
@@ -43,6 +45,7 @@ class Host:
         self._meminfo = OpenFile(proc / "meminfo")
         self._loadavg = OpenFile(proc / "loadavg")
         self._uptime = OpenFile(proc / "uptime")
+        self._pressure = Pressure(root)
         self._disks = Disks(root, self._slow)
         self._networks = Networks(root, self._slow)
         self._times: list[tuple[int, int]] = []
@@ -60,7 +63,9 @@ class Host:
         row: dict[str, Any] = {**self._cpu(why)}
         row["load"] = [float(number) for number in self._loadavg.read().split()[:3]]
         row.update(memory_figures(meminfo_parse(self._meminfo.read()), unified_memory, why))
+        row.update(self._pressure.read(now, why))
         row["temperature_celsius"] = self._temperature(why)
+        row["sensors"] = self._sensors(why)
         row["uptime_seconds"] = int(float(self._uptime.read().split()[0]))
         row["disks"] = self._disks.read(now)
         row["networks"] = self._networks.read(now)
@@ -72,6 +77,7 @@ class Host:
         """Close what is held open. The object is of no use afterwards."""
         for file in (self._stat, self._meminfo, self._loadavg, self._uptime):
             file.close()
+        self._pressure.close()
         self._disks.close()
         self._networks.close()
 
@@ -93,6 +99,12 @@ class Host:
             why["temperature_celsius"] = "stale" if read is None else "unsupported"
             return None
         return float(read[0])
+
+    def _sensors(self, why: dict[str, str]) -> list[dict[str, Any]] | None:
+        found = self._slow.get("sensors", lambda: sensors(self._root), TEMPERATURE_EVERY_SECONDS)
+        if found is None:
+            why["sensors"] = "stale"
+        return found
 
 
 def cpu_times_parse(text: bytes) -> list[tuple[int, int]]:

@@ -150,7 +150,7 @@ class Disks:
         moved = self._moved_bytes()
         rows = [self._row(mount, device, moved, now) for mount, device in mounts]
         self._slow.keep_only(
-            {"mounts", "links", "temperature"} | {f"size {mount.point}" for mount, _ in mounts}
+            {"mounts", "links", "temperature", "sensors"} | {f"size {mount.point}" for mount, _ in mounts}
         )
         self._rates.keep_only({device for _, device in mounts})
         return rows

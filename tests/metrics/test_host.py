@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sparkweb.adapters.host import Host, cpu_times_parse, host_stale, meminfo_parse, memory_figures
+from sparkweb.adapters.host_sensors import sensors
 
 KIB, GIB = 1024, 1024**3
 
@@ -175,3 +176,58 @@ def test_this_machine(closing: list[Host]) -> None:
     assert 0 < row["memory_available_bytes"] <= row["memory_total_bytes"]
     assert row["memory_used_bytes"] == row["memory_total_bytes"] - row["memory_available_bytes"]
     assert any(disk["mount"] == "/" and disk["total_bytes"] > 0 for disk in row["disks"])
+
+
+def test_pressure_and_swap_traffic(tmp_path: Path, closing: list[Host]) -> None:
+    root = machine(tmp_path)
+    (root / "proc/pressure").mkdir()
+    for name in ("cpu", "memory", "io"):
+        full = "" if name == "cpu" else "full avg10=1.50 avg60=0.10 avg300=0.00 total=7\n"
+        (root / "proc/pressure" / name).write_text(f"some avg10=12.25 avg60=1.0 avg300=0.1 total=9\n{full}")
+    (root / "proc/vmstat").write_text("nr_free_pages 5\npswpin 10\npswpout 100\n")
+    clock = Clock()
+    closing.append(Host(root=root, clock=clock))
+    first = closing[0].read()
+    assert first["pressure"]["memory"] == {"some_percent": 12.25, "full_percent": 1.5}
+    assert first["pressure"]["cpu"] == {"some_percent": 12.25, "full_percent": None}
+    assert first["why"]["swap_in_bytes_per_second"] == "stale"
+    clock.now += 2
+    (root / "proc/vmstat").write_text("pswpin 10\npswpout 300\n")
+    second = closing[0].read()
+    page = os.sysconf("SC_PAGE_SIZE")
+    assert (second["swap_in_bytes_per_second"], second["swap_out_bytes_per_second"]) == (0, 100 * page)
+
+
+def test_kernel_without_pressure_says_unsupported(tmp_path: Path, closing: list[Host]) -> None:
+    closing.append(Host(root=machine(tmp_path)))
+    row = closing[0].read()
+    assert (row["pressure"], row["why"]["pressure"]) == (None, "unsupported")
+    assert (row["swap_in_bytes_per_second"], row["why"]["swap_in_bytes_per_second"]) == (None, "unsupported")
+
+
+def test_every_sensor_is_named_and_nonsense_left_out(tmp_path: Path) -> None:
+    for place, name, files in (
+        ("hwmon/hwmon0", ("name", "acpitz"), {"temp1_input": "41500"}),
+        ("hwmon/hwmon1", ("name", "nvme"), {"temp1_input": "38850", "temp1_label": "Composite"}),
+        ("hwmon/hwmon3", ("name", "broken"), {"temp2_input": "x"}),
+        ("hwmon/hwmon2", ("name", "ghost"), {"temp1_input": "-273150"}),
+        ("thermal/thermal_zone3", ("type", "soc"), {"temp": "52000"}),
+    ):  # fmt: skip
+        folder = tmp_path / "sys/class" / place
+        folder.mkdir(parents=True)
+        (folder / name[0]).write_text(name[1])
+        for file, text in files.items():
+            (folder / file).write_text(text)
+    assert sensors(tmp_path) == [
+        {"name": "acpitz temp1", "celsius": 41.5},
+        {"name": "nvme Composite", "celsius": 38.85},
+        {"name": "soc zone3", "celsius": 52.0},
+    ]
+
+
+def test_sensors_without_end_are_cut(tmp_path: Path) -> None:
+    folder = tmp_path / "sys/class/hwmon/hwmon0"
+    folder.mkdir(parents=True)
+    for number in range(100):
+        (folder / f"temp{number}_input").write_text("40000")
+    assert len(sensors(tmp_path)) == 32

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from sparkweb.adapters.cgroups import ContainerCgroups, container_id_of, container_id_read
+from sparkweb.adapters.cgroups import IO_KEYS, ContainerCgroups, container_id_of, container_id_read
 
 ID = "3f" * 32
 OTHER = "a0" * 32
 MIB = 1024**2
 HOST_TOTAL = 16 * 1024 * MIB
+ALL = ("cpu_percent", "memory_bytes", *IO_KEYS, "pids")
 
 V2_MOUNTS = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 V1_MOUNTS = (
@@ -101,10 +102,13 @@ def test_version_2(tmp_path: Path, membership: str, place: str) -> None:
     clock = Clock()
     groups = ContainerCgroups(tmp_path, clock)
     first = groups.figures(ID, 7)
-    assert first == {"cpu_percent": None, "memory_bytes": 800 * MIB, "why": {"cpu_percent": "stale"}}
+    assert (first["cpu_percent"], first["memory_bytes"]) == (None, 800 * MIB)
+    assert first["why"]["cpu_percent"] == "stale"
     clock.now += 2
     tree.v2(place, cpu_us=13_000_000, memory=700 * MIB, inactive=0)
-    assert groups.figures(ID, 7) == {"cpu_percent": 150.0, "memory_bytes": 700 * MIB, "why": {}}
+    second = groups.figures(ID, 7)
+    assert (second["cpu_percent"], second["memory_bytes"]) == (150.0, 700 * MIB)
+    assert second["why"] == {**dict.fromkeys(IO_KEYS, "unsupported"), "pids": "unsupported"}
 
 
 def test_version_1_beside_an_empty_unified_hierarchy(tmp_path: Path) -> None:
@@ -128,7 +132,7 @@ def test_without_a_pid_the_usual_places_are_tried(tmp_path: Path) -> None:
 def test_container_that_cannot_be_seen_is_hidden(tmp_path: Path) -> None:
     Tree(tmp_path, V2_MOUNTS, "0::/\n")
     figures = ContainerCgroups(tmp_path).figures(ID, 12345)
-    assert figures["why"] == {"cpu_percent": "hidden", "memory_bytes": "hidden"}
+    assert figures["why"] == dict.fromkeys(ALL, "hidden")
 
 
 def test_container_that_went_away_is_stale_and_may_return(tmp_path: Path) -> None:
@@ -139,7 +143,7 @@ def test_container_that_went_away_is_stale_and_may_return(tmp_path: Path) -> Non
     groups.figures(ID, 7)
     clock.now += 1
     (tmp_path / f"sys/fs/cgroup/docker/{ID}/memory.current").unlink()
-    assert groups.figures(ID, 7)["why"] == {"cpu_percent": "stale", "memory_bytes": "stale"}
+    assert groups.figures(ID, 7)["why"] == dict.fromkeys(ALL, "stale")
     tree.v2(f"docker/{ID}", cpu_us=1, memory=2 * MIB, inactive=0)
     assert groups.figures(ID, 7)["memory_bytes"] == 2 * MIB
 
@@ -178,6 +182,48 @@ def test_group_without_a_memory_controller_still_shows_its_cpu(tmp_path: Path) -
     assert ContainerCgroups(tmp_path).figures(ID, 7)["why"]["memory_bytes"] == "unsupported"
 
 
+@pytest.mark.parametrize(
+    ("mounts", "membership", "folder", "io_file", "before", "after"),
+    [
+        (
+            V2_MOUNTS, f"0::/docker/{ID}\n", "", "io.stat",
+            "254:0 rbytes=1000 wbytes=50 rios=1 wios=1 dbytes=0 dios=0\n",
+            "254:0 rbytes=3000 wbytes=50 rios=1 wios=1\n254:16 rbytes=500 wbytes=100 rios=1\n",
+        ),
+        (
+            V1_MOUNTS + "35 31 0:31 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio\n"
+            "36 31 0:32 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n",
+            f"5:blkio:/docker/{ID}\n4:memory:/docker/{ID}\n3:pids:/docker/{ID}\n2:cpu,cpuacct:/docker/{ID}\n",
+            "blkio", "blkio.throttle.io_service_bytes",
+            "254:0 Read 1000\n254:0 Write 50\n254:0 Total 1050\nTotal 1050\n",
+            "254:0 Read 3500\n254:0 Write 150\n254:0 Async 9\nTotal 3650\n",
+        ),
+    ],
+    ids=["v2", "v1"],
+)  # fmt: skip
+def test_io_and_tasks(
+    tmp_path: Path, mounts: str, membership: str, folder: str, io_file: str, before: str, after: str
+) -> None:
+    tree = Tree(tmp_path, mounts, membership)
+    if folder:
+        tree.v1(f"docker/{ID}", cpu_ns=1, memory=MIB, inactive=0)
+    else:
+        tree.v2(f"docker/{ID}", cpu_us=1, memory=MIB, inactive=0)
+    base = "sys/fs/cgroup"
+    tree.write(f"{base}/{folder}/docker/{ID}/{io_file}", before)
+    tree.write(f"{base}/{'pids' if folder else ''}/docker/{ID}/pids.current", "12\n")
+    clock = Clock()
+    groups = ContainerCgroups(tmp_path, clock)
+    first = groups.figures(ID, 7)
+    assert (first[IO_KEYS[0]], first["why"][IO_KEYS[0]], first["pids"]) == (None, "stale", 12)
+    clock.now += 2
+    tree.write(f"{base}/{folder}/docker/{ID}/{io_file}", after)
+    assert [groups.figures(ID, 7)[key] for key in IO_KEYS] == [1250, 50]
+    clock.now += 2
+    tree.write(f"{base}/{folder}/docker/{ID}/{io_file}", before)
+    assert [groups.figures(ID, 7)[key] for key in IO_KEYS] == [None, None]
+
+
 @pytest.fixture
 def real_group() -> Iterator[str]:
     """A control group on this machine, named as Docker names a container's."""
@@ -200,4 +246,5 @@ def real_group() -> Iterator[str]:
 def test_group_of_this_machines_own_kernel(real_group: str) -> None:
     figures = ContainerCgroups().figures(real_group, None)
     assert figures["memory_bytes"] == 0
-    assert figures["why"] == {"cpu_percent": "stale"}
+    assert figures["why"]["cpu_percent"] == "stale"
+    assert "memory_bytes" not in figures["why"]
