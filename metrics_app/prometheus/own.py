@@ -50,13 +50,7 @@ def _host(families: Families, node: NodeView, labels: Labels) -> None:
         ("swap_out_bytes_per_second", "Written to swap now."),
     ):
         families.gauge(f"sparkweb_host_{name}", text, host.get(name), labels)
-    for resource, stalls in (host.get("pressure") or {}).items():
-        for kind in ("some", "full"):
-            families.gauge(
-                "sparkweb_host_pressure_ratio", "Time of the last 10 s in which tasks waited.",
-                (stalls or {}).get(f"{kind}_percent"), labels | {"resource": str(resource), "kind": kind},
-                PERCENT,
-            )  # fmt: skip
+    _pressure(families, host.get("pressure"), labels)
     for sensor in host.get("sensors") or []:
         families.gauge(
             "sparkweb_sensor_temperature_celsius", "Each sensor of the machine.", sensor.get("celsius"),
@@ -71,6 +65,15 @@ def _host(families: Families, node: NodeView, labels: Labels) -> None:
         "sparkweb_sampler_cpu_ratio", "The sampler's own share of one core.", sampler.get("cost_cpu_percent"),
         labels, PERCENT,
     )  # fmt: skip
+
+
+def _pressure(families: Families, pressure: object, labels: Labels) -> None:
+    for resource, stalls in pressure.items() if isinstance(pressure, dict) else ():
+        for kind in ("some", "full"):
+            share = stalls.get(f"{kind}_percent") if isinstance(stalls, dict) else None
+            told = labels | {"resource": str(resource), "kind": kind}
+            text = "Time of the last 10 s in which tasks waited."
+            families.gauge("sparkweb_host_pressure_ratio", text, share, told, PERCENT)
 
 
 def _disk(families: Families, disk: dict[str, object], labels: Labels) -> None:
