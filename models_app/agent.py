@@ -15,9 +15,12 @@ import structlog
 from celery import shared_task
 
 from metrics_app.agent import container_figures, container_group, gpu_memory_held
+from models_app.agent_adopt import adoptions_take
 from models_app.engines.script import ScriptSpec
 from models_app.engines.spec import ProbeSpec, SpecInvalid
 from models_app.engines.specs import LaunchSpec, spec_read
+from models_app.node.adopted import Adopted
+from models_app.node.adopting import Adoptions
 from models_app.node.engine_watch import EngineWatch
 from models_app.node.facts import FactJournal, Facts
 from models_app.node.followers import Followers, LogStreams
@@ -57,6 +60,7 @@ class NodeModels:
         installation: str,
         secrets_dir: Path,
         script_place: ScriptPlace,
+        adopted: Adopted,
         archive: LogArchive | None = None,
     ) -> None:
         self.node_name = node_name
@@ -80,9 +84,11 @@ class NodeModels:
             self._downloads,
             watch,
             (installation, node_name),
+            adopted,
         )
+        self.adoptions = Adoptions(engine, self._facts, self._observer, adopted)
         self._engines = EngineWatch(self._ready_probes, self._pid_of, config.HANG_SECONDS)
-        self._stops = Stops(engine, self._facts, self._starts, self._observer)
+        self._stops = Stops(engine, self._facts, self._starts, self._observer, adopted)
         self._scripts = ScriptRuns(
             script_place, self._facts, self._prober, streams, (installation, node_name), archive
         )
@@ -100,6 +106,7 @@ class NodeModels:
         self._observer.start()
         self._engines.start()
         self._scripts.open()
+        adoptions_take(self.adoptions)
         _node = self
 
     def close(self) -> None:
@@ -238,7 +245,8 @@ class NodeModels:
             "io_read_bytes_per_second": figures["io_read_bytes_per_second"],
             "io_write_bytes_per_second": figures["io_write_bytes_per_second"],
             "pids": figures["pids"],
-            "ours": one.identity is not None,
+            "ours": one.identity is not None and not one.adopted,
+            "adopted": one.adopted,
             "member": _member(one),
             "foreign": one.identity is None and INSTALLATION in one.listed.labels,
             "why": figures["why"],
@@ -251,6 +259,7 @@ class NodeModels:
         end = one.inspection if one.has_ended else None
         return {
             **one.identity.fact(),
+            "adopted": one.adopted,
             "container_id": one.id,
             "phase": one.phase,
             "stage": stage,

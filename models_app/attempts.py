@@ -13,8 +13,10 @@ from models_app.conditions import Free, conditions_note, memory_free
 from models_app.definition_changes import ran_with
 from models_app.engines.specs import spec_read
 from models_app.exceptions import LaunchRefused
+from models_app.foreign import restart_refuse
 from models_app.members import launch_nodes
 from models_app.models import Desired, Launch, LaunchAttempt, LaunchMember, LaunchState, ModelDefinition
+from models_app.node.adopted import KIND as ADOPTED
 from models_app.planning import members_plan, with_overlay
 from models_app.transitions import attempt_close, event_add
 from sparkweb.node_link import commands
@@ -49,8 +51,9 @@ def attempt_begin(launch: Launch, free: Free, nodes: Sequence[Node] = ()) -> lis
 def attempt_again(launch: Launch, message: str) -> bool:
     """Begin a new attempt of a launch that is due for one; False if it was no longer.
 
-    Raises LaunchRefused as members_plan, and port_in_use.
+    Raises LaunchRefused as members_plan, and port_in_use and adopted_foreign.
     """
+    restart_refuse(launch)
     try:
         return _attempt_again(launch, message, memory_free(launch_nodes(launch)))
     except IntegrityError:
@@ -86,6 +89,8 @@ def _attempt_again(launch: Launch, message: str, free: Free) -> bool:
 
 def start_nudge(member: LaunchMember) -> bool:
     """Tell a member's node to start it; False when Redis is gone (reconcile tells it again)."""
+    if member.spec.get("kind") == ADOPTED:
+        return commands.send(member.spec["node"], "models.container_adopt", order=member.spec)
     spec = spec_read(member.spec)
     return commands.send(spec.node, "models.container_start", spec=spec.to_json())
 

@@ -96,7 +96,7 @@ class Comparison:
 def comparison_of(launch: Launch) -> Comparison | None:
     """Compare with the last good run of the same definition on the same node; None if there is none."""
     now = next(iter(newest_members(launch)), None)
-    if now is None:
+    if now is None or launch.adopted_foreign:
         return None
     good = (
         LaunchMember.objects.filter(
@@ -104,6 +104,7 @@ def comparison_of(launch: Launch) -> Comparison | None:
             node=now.node,
             rank=now.rank,
             attempt__ready_at__isnull=False,
+            attempt__launch__adopted_foreign=False,
             pk__lt=now.pk,
         )
         .exclude(attempt=now.attempt_id)

@@ -27,7 +27,8 @@ def launch_use(launch: Launch, observed: Observations = OBSERVED) -> Use:
 def idle_unload(now: float, watch: IdleWatch = WATCH, observed: Observations = OBSERVED) -> list[Launch]:
     """Stop ready launches that had nothing to do for the minutes of their definition.
 
-    `now` is in monotonic seconds. Pinned definitions stay, and so does what gives no figures.
+    `now` is in monotonic seconds. Pinned definitions stay, and so does what
+    gives no figures or was started by somebody else.
     """
     ready = Launch.objects.filter(
         live=True,
@@ -35,6 +36,7 @@ def idle_unload(now: float, watch: IdleWatch = WATCH, observed: Observations = O
         desired=Desired.RUNNING,
         definition__idle_minutes__isnull=False,
         definition__pinned=False,
+        adopted_foreign=False,
     )
     launches = list(ready.select_related("definition").prefetch_related("attempts__members"))
     keys = {launch.pk: f"{launch.uid}:{launch.generation}" for launch in launches}

@@ -81,7 +81,8 @@ def memory_fit(definition: ModelDefinition, node: Node, *, waiting: Launch | Non
     )
     if found.can_start or demand.problem:
         return found
-    running = [_running(row, held, cards) for row in others if row.desired == Desired.RUNNING]
+    stoppable = [row for row in others if row.desired == Desired.RUNNING and not row.adopted_foreign]
+    running = [_running(row, held, cards) for row in stoppable]
     return _with_stop(found, fit.stop_choose([row for row in running if row.bytes > 0], found.short_bytes))
 
 

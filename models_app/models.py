@@ -180,6 +180,9 @@ class Launch(models.Model):
         blank=True,
         help_text="Settings of this launch alone; null takes one back.",
     )
+    adopted_foreign = models.BooleanField(
+        default=False, help_text="Its container was started by somebody else: watched, never removed."
+    )
     corrects = models.CharField(max_length=16, blank=True, help_text="The failed launch that this corrects.")
     failure_code = models.CharField(max_length=40, blank=True)
     failure_reason = models.TextField(blank=True)

@@ -117,12 +117,24 @@ def container_created(node_name: str, data: dict[str, Any]) -> None:
         member.container_id = str(data.get("container_id") or "")[:64]
         member.image_digest = str(data.get("image_digest") or "")[:120]
         member.save(update_fields=["container_id", "image_digest"])
-        if member.container_id:
+        if member.attempt.launch.adopted_foreign:
+            sentence = _adopted(member, data.get("probe"))
+        elif member.container_id:
             word = "Found again" if data.get("adopted") else "Created"
             sentence = f"{word} container {member.container_id[:12]}"
         else:
             sentence = "serve.sh was found again" if data.get("adopted") else "serve.sh was started"
         event_add(member.attempt.launch, "container", sentence)
+
+
+def _adopted(member: LaunchMember, probe: Any) -> str:
+    """Take over how the node asks an adopted container; say so."""
+    port = probe.get("port") if isinstance(probe, dict) else None
+    others = LaunchMember.objects.filter(node=member.node, port=port, live=True).exclude(pk=member.pk)
+    if isinstance(port, int) and 0 < port < 65536 and not others.exists():
+        member.port, member.spec = port, {**member.spec, "probe": probe}
+        member.save(update_fields=["port", "spec"])
+    return f"Adopted container {member.container_id[:12]} on port {member.port}; nothing was changed on it"
 
 
 def start_refused(node_name: str, data: dict[str, Any]) -> None:
@@ -231,6 +243,7 @@ def launch_died(launch: Launch, code: str, reason: str) -> None:
         code != MEMORY_GUARDIAN  # it would take the memory again that was just won back
         and launch.ready_at is not None
         and launch.definition is not None
+        and not launch.adopted_foreign
         and restarts_by_itself(launch.definition)
     )
     if not again:

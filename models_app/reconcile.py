@@ -185,11 +185,18 @@ class Reconciler:
         if step.state and step.state != launch.state:
             launch_move(launch, step.state, message=step.message)
         self._carry_out(step, launch, members)
+        if not launch.adopted_foreign:  # of which it is told how it is, and nothing is done to it
+            self._mend(launch, members, entries)
+        self._progress_show(launch, next((one for one in entries if one and one.get("stage")), entries[0]))
+
+    def _mend(
+        self, launch: Launch, members: list[LaunchMember], entries: list[dict[str, Any] | None]
+    ) -> None:
+        """Give up on an engine that hangs where its definition says so, and on a start that stands still."""
         if hung := hang_to_mend(launch, entries):
             _give_up(launch, members, Stood("hang", hung))
         if stood := self.stages.look(launch, [entry for entry in entries if entry]):
             _give_up(launch, members, stood)
-        self._progress_show(launch, next((one for one in entries if one and one.get("stage")), entries[0]))
 
     def _nudge_empty(self, launch: Launch, step: Step) -> None:
         """Act for a launch without a container: it waits for its next attempt, or its end was missed."""
@@ -232,7 +239,10 @@ class Reconciler:
             del self.progress[launch.uid]
 
     def _orphans_stop(self, claimed: set[str]) -> None:
-        """Stop running containers of ours that no live launch claims, once they were seen for a while."""
+        """Stop running containers of ours that no live launch claims, once they were seen for a while.
+
+        Those that somebody else started are given back instead.
+        """
         now, seen = self.clock(), set()
         for node_name, view in list(self.observed.nodes.items()):
             for uid, entry in view.members.items():
@@ -249,13 +259,15 @@ class Reconciler:
         patience = ENDED_AFTER_SECONDS if known else ORPHAN_AFTER_SECONDS
         if now - since >= patience and self._due(uid):
             generation = max(entry.get("generation") or 0, known.attempt.launch.generation if known else 0)
+            told = {"launch": entry.get("launch"), "member": uid, "generation": generation}
+            if entry.get("adopted"):
+                commands.send(node_name, "models.container_release", **told)
+                return
             log.warning("stopping a container that no launch claims", node=node_name, member=uid)
             commands.send(
                 node_name,
                 "models.container_stop",
-                launch=entry.get("launch"),
-                member=uid,
-                generation=generation,
+                **told,
                 timeout_seconds=attempts.STOP_TIMEOUT_SECONDS,
             )
 

@@ -34,7 +34,7 @@ def rank_lines(definition: ModelDefinition, nodes: Sequence[Node]) -> list[RankL
 
 
 def launch_lines(launch: Launch) -> list[RankLine]:
-    """Return what each rank of a launch's newest attempt runs or ran."""
+    """Return what each rank of a launch's newest attempt runs or ran; none for what others started."""
     return [
         RankLine(
             member.rank,
@@ -43,7 +43,7 @@ def launch_lines(launch: Launch) -> list[RankLine]:
             member.notes,
         )
         for member in newest_members(launch)
-        if member.spec
+        if member.spec and not launch.adopted_foreign
     ]
 
 

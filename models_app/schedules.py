@@ -87,7 +87,7 @@ def schedule_turn(node: Node, now: datetime) -> Turn | None:
 def _stops(node: Node, holding: list[Schedule], begun: list[Schedule], over: list[Schedule]) -> list[Launch]:
     """Return what is to go: what windows that are over had started, and the rest if only a set may run."""
     wanted = {definition.pk for schedule in holding for definition in schedule.definitions.all()}
-    going = launches_of_node(node).filter(live=True, desired=Desired.RUNNING)
+    going = launches_of_node(node).filter(live=True, desired=Desired.RUNNING, adopted_foreign=False)
     going = going.exclude(definition__in=wanted).exclude(definition__pinned=True)
     if not any(schedule.mode == Mode.EXCLUSIVE for schedule in begun):
         going = going.filter(schedule__in=over)

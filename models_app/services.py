@@ -17,6 +17,7 @@ from models_app.definition_changes import change_note, picture, stored_picture
 from models_app.definition_checks import settings_check
 from models_app.exceptions import CatalogueInvalid, LaunchRefused
 from models_app.fit import Fit
+from models_app.foreign import restart_refuse, stop_confirmed
 from models_app.members import launches_of_node
 from models_app.memory import memory_fit, memory_note, short_refusal
 from models_app.models import (
@@ -139,20 +140,24 @@ def launch_row_make(
     return launch
 
 
-def launch_stop(*, launch: Launch, actor: Actor) -> Launch:
+def launch_stop(*, launch: Launch, actor: Actor, confirm: str = "") -> Launch:
     """Ask for a launch to end. A launch that ended already stays as it is.
 
     A launch whose container never came to be (waiting for its next attempt)
-    is stopped at once.
+    is stopped at once. Raises LaunchRefused confirm_foreign for an adopted one,
+    unless `confirm` names its container.
     """
+    stop_confirmed(launch, confirm)
     return _launch_end(launch, actor, "launch_stop", "Stop", restart=False)
 
 
 def launch_restart(*, launch: Launch, actor: Actor) -> Launch:
     """Ask for a new attempt of a live launch: stop its containers, then start again.
 
-    Raises LaunchRefused `not_live` for a launch that ended: start it anew.
+    Raises LaunchRefused `not_live` for a launch that ended: start it anew; and
+    `adopted_foreign` for a container that somebody else started.
     """
+    restart_refuse(launch)
     if not launch.live:
         raise LaunchRefused(f"{launch} has ended; start it instead", "not_live")
     return _launch_end(launch, actor, "launch_restart", "Restart", restart=True)

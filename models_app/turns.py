@@ -154,7 +154,9 @@ def _refused(step: Step, refused: LaunchRefused, now: datetime) -> None:
 
 def _busy(node: Node) -> bool:
     """Whether something is on its way up on the node: the memory that it will take is not taken yet."""
-    live = launches_of_node(node).filter(live=True, desired=Desired.RUNNING, retry_at=None)
+    live = launches_of_node(node).filter(
+        live=True, desired=Desired.RUNNING, retry_at=None, adopted_foreign=False
+    )
     return live.exclude(state__in=(*SERVING_STATES, LaunchState.LOST)).exists()
 
 

@@ -22,6 +22,7 @@ from metrics_app.flight_recorder import FlightRecorder, upload_to
 from metrics_app.kernel_watch import KernelWatch
 from models_app.agent import NodeModels
 from models_app.agent_weights import WeightsDesk
+from models_app.node.adopted import Adopted
 from models_app.node.log_archive import LogArchive
 from models_app.node.script_place import ScriptPlace
 from models_app.node.storage.agent import NodeStorage, place_configured
@@ -82,6 +83,7 @@ class Agent:
             config.INSTALLATION or installation_read(config.DATA_DIR),
             config.SECRETS_DIR,
             ScriptPlace(config.SCRIPTS_DIR, folder / "scripts"),
+            Adopted(folder / "adopted.json"),
             LogArchive(
                 folder / "logs",
                 WebClient(config.WEB_URL, signer),

@@ -6,8 +6,10 @@ The verbs and their data are those of docs/architecture.md, "Facts".
 from __future__ import annotations
 
 import threading
+from dataclasses import asdict
 from typing import Any, Protocol
 
+from models_app.engines.spec import ProbeSpec
 from models_app.node.identity import Identity
 
 
@@ -27,13 +29,25 @@ class Facts:
         self._announced: set[str] = set()
         self._lock = threading.Lock()
 
-    def created(self, identity: Identity, container_id: str, image_digest: str | None, adopted: bool) -> None:
-        """A container of ours exists; said once per container and process."""
+    def created(
+        self,
+        identity: Identity,
+        container_id: str,
+        image_digest: str | None,
+        adopted: bool,
+        probe: ProbeSpec | None = None,
+    ) -> None:
+        """A container of ours exists; said once per container and process.
+
+        `probe` says how one is asked that somebody else started.
+        """
         with self._lock:
             if container_id in self._announced:
                 return
             self._announced.add(container_id)
         data = {"container_id": container_id, "image_digest": image_digest, "adopted": adopted}
+        if probe is not None:
+            data["probe"] = asdict(probe)
         try:
             self._journal.add("container_created", {**identity.fact(), **data})
         except Exception:

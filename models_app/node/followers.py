@@ -61,6 +61,7 @@ class Follower:
         self._caught_up = archive is None
         self._unrepeated = Unrepeated()
         self._closing = threading.Event()
+        self._left = False
         self._log_stream: LineStream | None = None
         self._thread = threading.Thread(target=self._run, name=f"log-{container_id[:12]}", daemon=True)
         self.buffer.reset()
@@ -71,6 +72,11 @@ class Follower:
         self._closing.set()
         if self._log_stream is not None:
             self._log_stream.close()
+
+    def leave(self) -> None:
+        """Stop reading a container that goes on: for its member, this is the end of the log."""
+        self._left = True
+        self.close()
 
     def join(self, timeout_seconds: float) -> None:
         self._thread.join(timeout_seconds)
@@ -84,7 +90,7 @@ class Follower:
                     break
                 self._closing.wait(RETRY_SECONDS)
         finally:
-            if not self._closing.is_set():
+            if self._left or not self._closing.is_set():
                 self.buffer.end()
                 if self._archive is not None:
                     self._archive.finish(ended=True)
@@ -197,6 +203,13 @@ class Followers:
     def forget(self, container_id: str) -> None:
         """The container is no more. What was read of it is written still."""
         self._forgotten.add(container_id)
+
+    def leave(self, container_id: str) -> None:
+        """The container goes on and is nobody's here any more. What was read of it is written still."""
+        for key, follower in list(self._followers.items()):
+            if key[0] == container_id:
+                follower.leave()
+        self.forget(container_id)
 
     def close(self) -> None:
         self._closing.set()

@@ -68,8 +68,9 @@ class GuardedModels:
         return self._ranks.get(identity.member, (identity.priority, identity.pinned))
 
     def victims(self) -> list[Victim]:
-        """One for each running container or script of ours, and for nothing else."""
-        containers = [one for one in list(self._observer.containers.values()) if one.identity]
+        """One for each running container or script that we started, and for nothing else."""
+        watched = list(self._observer.containers.values())
+        containers = [one for one in watched if one.identity and not one.adopted]
         scripts = self._scripts.running()
         names = [one.id for one in containers] + [identity.member for identity, _ in scripts]
         self._were_ready.update(name for name in names if self._prober.result(name).ready)

@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from models_app.node.adopted import Adopted
 from models_app.node.exits import TAIL_LIMIT_BYTES, StopNote, exit_reason, exit_signal, tail_text
 from models_app.node.facts import Facts
 from models_app.node.followers import Followers
@@ -54,6 +55,7 @@ class Observer:
         downloads: WeightDownloads,
         watch: Watch,
         owner: tuple[str, str],
+        adopted: Adopted,
     ) -> None:
         self._engine = engine
         self._facts = facts
@@ -64,6 +66,7 @@ class Observer:
         self._downloads = downloads
         self._watch = watch
         self._installation, self._node_name = owner
+        self._adopted = adopted
         self.status = NOT_ASKED
         self._first_answer = threading.Event()
         self._began_at = time.monotonic()
@@ -133,7 +136,8 @@ class Observer:
             self._downloads.forget(one.id)
         else:
             self._downloads.look(one.id, identity, one.started_at)
-        if identity.probe.kind == "ollama" and result.health == 200 and not result.ready:
+        is_empty = identity.probe.kind == "ollama" and result.health == 200 and not result.ready
+        if is_empty and not one.adopted:
             self._pulls.ensure(identity)
 
     def _run(self) -> None:
@@ -171,7 +175,22 @@ class Observer:
             if one is None:
                 identity = identity_of_labels(entry.labels, self._installation, self._node_name)
                 one = Tracked(entry, identity)
+            self._adoption_look(one)
             self._guarded(self._seen, one, entry)
+
+    def _adoption_look(self, one: Tracked) -> None:
+        """Take up what was adopted since the last look, and leave what was given back."""
+        if one.identity and not one.adopted:
+            return
+        identity = self._adopted.identity(one.id)
+        if identity == one.identity:
+            return
+        if one.identity:
+            self._prober.forget(one.id)
+            self._followers.leave(one.id)
+            self._facts.forget(one.id)
+            self._stops.pop(one.identity.member, None)
+        one.identity, one.adopted, one.exit_sequence = identity, identity is not None, None
 
     def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
         """One container at a time: trouble with one is looked at again in a second.
@@ -202,7 +221,7 @@ class Observer:
             self._downloads.forget(one.id)
             self._announce(one)
             self._ended(one)
-        elif entry.state == "created" and not one.removing:
+        elif entry.state == "created" and not one.removing and not one.adopted:
             self._in_background(self._finish, one)
 
     def _announce(self, one: Tracked) -> None:
@@ -210,11 +229,15 @@ class Observer:
         assert one.identity and one.inspection
         if not self._facts.is_announced(one.id):
             digest = self._engine.image_digest(one.inspection.image)
-            self._facts.created(one.identity, one.id, digest, adopted=True)
+            probe = one.identity.probe if one.adopted else None
+            self._facts.created(one.identity, one.id, digest, adopted=True, probe=probe)
         self._followers.ensure(one.id, one.started_at, one.identity.member)
 
     def _ended(self, one: Tracked) -> None:
-        """Write down how it ended; remove it once control has stored that and its log was read."""
+        """Write down how it ended; remove it once control has stored that and its log was read.
+
+        What somebody else started stays where it is, and is theirs again.
+        """
         assert one.identity and one.inspection
         if one.exit_sequence is None:
             self.before_end()
@@ -222,7 +245,11 @@ class Observer:
             one.exit_seen_at = time.monotonic()
         waited = time.monotonic() - one.exit_seen_at
         log_read = self._followers.has_ended(one.id, one.started_at) or waited > LOG_READ_SECONDS
-        if log_read and not one.removing and self._facts.is_acknowledged(one.exit_sequence):
+        if not log_read or one.removing or not self._facts.is_acknowledged(one.exit_sequence):
+            return
+        if one.adopted:
+            self._adopted.drop(one.id)
+        else:
             one.removing = True
             self._in_background(self._remove, one)
 
@@ -254,6 +281,8 @@ class Observer:
                 self._facts.gone(one.identity, "The container was removed by someone else, outside SparkWeb")
             self._stops.pop(one.identity.member, None)
             self._pulls.forget(one.identity.member)
+        if one.adopted:
+            self._adopted.drop(one.id)
         self._prober.forget(one.id)
         self._downloads.forget(one.id)
         self._followers.forget(one.id)

@@ -14,7 +14,10 @@ ENDED_STATES = ("exited", "dead")
 
 @dataclass
 class Tracked:
-    """One container of this node. `identity` is None for those that are not ours."""
+    """One container of this node. `identity` is None for those that are not ours.
+
+    `adopted`: ours to watch, and never to be removed, for somebody else started it.
+    """
 
     listed: ListedContainer
     identity: Identity | None
@@ -22,6 +25,7 @@ class Tracked:
     exit_sequence: int | None = None
     exit_seen_at: float = 0.0
     removing: bool = False
+    adopted: bool = False
 
     @property
     def id(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from models_app.agent import NodeModels
 from models_app.engines.spec import ContainerSpec, PortSpec, ProbeSpec
+from models_app.node.adopted import Adopted
 from models_app.node.log_archive import LogArchive
 from models_app.node.script_place import ScriptPlace
 from sparkweb.adapters.docker_engine import DockerEngine
@@ -55,8 +56,17 @@ class Node:
         self.engine = DockerEngine(docker_host)
         self.scripts = ScriptPlace(folder / "scripts", folder / f"{name}-runs")
         self.scripts.root.mkdir(exist_ok=True)
+        self.adopted_file = folder / f"{name}-adopted.json"
         self.models = NodeModels(
-            self.engine, self.journal, self.streams, name, installation, self.secrets, self.scripts, archive
+            self.engine,
+            self.journal,
+            self.streams,
+            name,
+            installation,
+            self.secrets,
+            self.scripts,
+            Adopted(self.adopted_file),
+            archive,
         )
         self.models.start()
 

@@ -1,0 +1,16 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("models_app", "0011_schedules")]
+
+    operations = [
+        migrations.AddField(
+            model_name="launch",
+            name="adopted_foreign",
+            field=models.BooleanField(
+                default=False,
+                help_text="Its container was started by somebody else: watched, never removed.",
+            ),
+        ),
+    ]
