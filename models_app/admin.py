@@ -136,7 +136,7 @@ class LaunchAdmin(ReadOnlyAdmin):
         "ready_at",
         "ended_at",
     ]
-    list_filter = ["state", "live", "engine", "node_name"]
+    list_filter = ["state", "live", "engine", "node_name", "adopted_foreign"]
     search_fields = ["uid", "definition_slug", "node_name", "failure_reason", "requested_by__username"]
     date_hierarchy = "created_at"
     list_select_related = ["requested_by"]

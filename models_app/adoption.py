@@ -22,7 +22,7 @@ from models_app.models import (
     LaunchState,
     ModelDefinition,
 )
-from models_app.node.adopted import KIND
+from models_app.node.identity import ADOPTED
 from models_app.planning import EXAMPLE, spec_plan
 from models_app.services import launch_live
 from models_app.start_checks import start_check
@@ -112,7 +112,7 @@ def _order(launch: Launch, member: LaunchMember, definition: ModelDefinition, no
     probe = replace(planned.probe, port=definition.port, host="127.0.0.1")
     names = dict.fromkeys(name for name in (probe.model, definition.slug, definition.model_id) if name)
     return {
-        "kind": KIND,
+        "kind": ADOPTED,
         "node": node.name,
         "launch": launch.uid,
         "member": member.uid,

@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 
 from metrics_app.api import node_of
+from models_app.adoption import launch_release
 from models_app.api_logs import LogActions
 from models_app.engine_live import engine_of_launch, engine_unread
 from models_app.failure_cards import comparison_of, failure_of, launch_correct
@@ -47,6 +48,7 @@ from models_app.serializers import (
     PreflightSerializer,
     PreflightWrite,
 )
+from models_app.serializers_adoption import StopWrite
 from models_app.serializers_failures import ComparisonSerializer, CorrectionWrite, FailureSerializer
 from models_app.services import (
     catalogue_export,
@@ -164,7 +166,7 @@ class LaunchViewSet(LogActions, ReadOnlyModelViewSet[Launch]):
     filterset_class = LaunchFilter
     lookup_field = "uid"
     lookup_value_regex = r"[0-9a-f]{16}"
-    required_roles = dict.fromkeys(("create", "stop", "restart", "correct"), Role.OPERATOR)
+    required_roles = dict.fromkeys(("create", "stop", "restart", "correct", "release"), Role.OPERATOR)
 
     def get_serializer_class(self) -> type[LaunchSerializer]:
         return LaunchDetailSerializer if self.action == "retrieve" else LaunchSerializer
@@ -190,11 +192,32 @@ class LaunchViewSet(LogActions, ReadOnlyModelViewSet[Launch]):
         )
         return Response(LaunchSerializer(launch).data, status=202 if made else 200)
 
-    @extend_schema(summary="Stop a launch", request=None, responses={202: LaunchSerializer, **refusals(404)})
+    @extend_schema(
+        summary="Stop a launch",
+        description="409 confirm_foreign for a container that SparkWeb did not start, unless `confirm` is "
+        "its name. It is stopped and never removed.",
+        request=StopWrite,
+        responses={202: LaunchSerializer, **refusals(404, 409)},
+    )
     @action(detail=True, methods=["post"])
     def stop(self, request: Request, uid: str) -> Response:
-        launch = launch_stop(launch=self.get_object(), actor=api_actor(request))
+        wanted = StopWrite(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        launch = launch_stop(
+            launch=self.get_object(), actor=api_actor(request), confirm=wanted.validated_data["confirm"]
+        )
         return Response(LaunchSerializer(launch).data, status=status.HTTP_202_ACCEPTED)
+
+    @extend_schema(
+        summary="Give an adopted container back",
+        description="The launch ends, the container goes on. 409 for one that SparkWeb started.",
+        request=None,
+        responses={200: LaunchSerializer, **refusals(404, 409)},
+    )
+    @action(detail=True, methods=["post"])
+    def release(self, request: Request, uid: str) -> Response:
+        launch = launch_release(launch=self.get_object(), actor=api_actor(request))
+        return Response(LaunchSerializer(launch).data)
 
     @extend_schema(
         summary="Restart a launch", request=None, responses={202: LaunchSerializer, **refusals(404, 409)}

@@ -16,7 +16,7 @@ from models_app.exceptions import LaunchRefused
 from models_app.foreign import restart_refuse
 from models_app.members import launch_nodes
 from models_app.models import Desired, Launch, LaunchAttempt, LaunchMember, LaunchState, ModelDefinition
-from models_app.node.adopted import KIND as ADOPTED
+from models_app.node.identity import ADOPTED
 from models_app.planning import members_plan, with_overlay
 from models_app.transitions import attempt_close, event_add
 from sparkweb.node_link import commands

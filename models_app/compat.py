@@ -101,7 +101,7 @@ class Stop(APIView):
 
     @extend_schema(
         summary="Stop a model", operation_id="compat_model_stop", request=None, parameters=[NODE],
-        responses={202: CompatStopSerializer, 200: CompatStopSerializer, **refusals(404)},
+        responses={202: CompatStopSerializer, 200: CompatStopSerializer, **refusals(404, 409)},
     )  # fmt: skip
     def post(self, request: Request, model: str) -> Response:
         definition = _definition(model)

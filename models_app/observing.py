@@ -129,12 +129,18 @@ def container_created(node_name: str, data: dict[str, Any]) -> None:
 
 def _adopted(member: LaunchMember, probe: Any) -> str:
     """Take over how the node asks an adopted container; say so."""
-    port = probe.get("port") if isinstance(probe, dict) else None
-    others = LaunchMember.objects.filter(node=member.node, port=port, live=True).exclude(pk=member.pk)
-    if isinstance(port, int) and 0 < port < 65536 and not others.exists():
-        member.port, member.spec = port, {**member.spec, "probe": probe}
+    told = probe if isinstance(probe, dict) else {}
+    port, model = told.get("port"), str(told.get("model") or "")[:300].replace("\0", "")
+    if isinstance(port, int) and 0 < port < 65536 and _port_is_free(member, port):
+        member.port = port
+        member.spec = {**member.spec, "probe": {**member.spec["probe"], "port": port, "model": model}}
         member.save(update_fields=["port", "spec"])
     return f"Adopted container {member.container_id[:12]} on port {member.port}; nothing was changed on it"
+
+
+def _port_is_free(member: LaunchMember, port: int) -> bool:
+    others = LaunchMember.objects.filter(node=member.node, port=port, live=True)
+    return not others.exclude(pk=member.pk).exists()
 
 
 def start_refused(node_name: str, data: dict[str, Any]) -> None:

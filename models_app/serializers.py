@@ -133,9 +133,9 @@ class LaunchSerializer(serializers.ModelSerializer[Launch]):
     class Meta:
         model = Launch
         fields = ["uid", "definition", "engine", "node", "nodes", "desired", "state", "status", "live",
-                  "generation", "requested_by", "forced_reason", "settings_overlay", "corrects",
-                  "failure_code", "failure_reason", "retry_at",
-                  "waits_for", "memory_needed_bytes",
+                  "generation", "requested_by", "forced_reason", "adopted_foreign",
+                  "settings_overlay", "corrects",
+                  "failure_code", "failure_reason", "retry_at", "waits_for", "memory_needed_bytes",
                   "created_at", "state_changed_at", "ready_at", "ended_at", "attempts"]  # fmt: skip
         read_only_fields = fields
 

@@ -2,6 +2,7 @@ from django.urls import path
 
 from models_app import (
     views,
+    views_adoption,
     views_changes,
     views_definitions,
     views_failures,
@@ -43,6 +44,7 @@ urlpatterns = [
     path("launches/<str:uid>/stop/", views.launch_stop_view, name="launch_stop"),
     path("launches/<str:uid>/correct/", views_failures.launch_correct_view, name="launch_correct"),
     path("launches/<str:uid>/restart/", views.launch_restart_view, name="launch_restart"),
+    path("launches/<str:uid>/release/", views_adoption.launch_release_view, name="launch_release"),
     path("schedules/", views_schedules.schedules, name="schedules"),
     path("schedules/new/", views_schedules.schedule_new, name="schedule_new"),
     path("schedules/<int:pk>/", views_schedules.schedule, name="schedule"),
@@ -53,6 +55,9 @@ urlpatterns = [
     path("webhooks/<str:uid>/test/", views_webhooks.webhook_test_view, name="webhook_test"),
     path("webhooks/<str:uid>/secret/", views_webhooks.webhook_secret_view, name="webhook_secret"),
     path("webhooks/<str:uid>/delete/", views_webhooks.webhook_delete_view, name="webhook_delete"),
+    path(
+        "nodes/<str:name>/adopt/<str:container>/", views_adoption.container_adopt_view, name="container_adopt"
+    ),
     path("nodes/<str:name>/storage/", views_storage.node_storage, name="node_storage"),
     path("nodes/<str:name>/storage/list/", views_storage.node_storage_list, name="node_storage_list"),
     path("nodes/<str:name>/storage/jobs/", views_storage.node_storage_jobs, name="node_storage_jobs"),

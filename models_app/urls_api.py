@@ -2,6 +2,7 @@ from django.urls import include, path, re_path
 
 from models_app import compat
 from models_app.api import CatalogueView, DefinitionViewSet, GuardianActViewSet, LaunchViewSet
+from models_app.api_adoption import AdoptView
 from models_app.api_changes import DefinitionChangeViewSet
 from models_app.api_schedules import ScheduleViewSet, TurnViewSet
 from models_app.api_storage import StorageDeleteView, StorageJobViewSet, StorageScanView, StorageView
@@ -34,5 +35,6 @@ urlpatterns = [
     re_path(NODE + r"/?$", StorageView.as_view(), name="api_node_storage"),
     re_path(NODE + r"/scan/?$", StorageScanView.as_view(), name="api_node_storage_scan"),
     re_path(NODE + r"/delete/?$", StorageDeleteView.as_view(), name="api_node_storage_delete"),
+    re_path(r"^nodes/(?P<name>[a-z0-9][a-z0-9-]*)/adopt/?$", AdoptView.as_view(), name="api_node_adopt"),
     path("", include(router.urls)),
 ]

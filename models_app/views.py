@@ -68,15 +68,19 @@ def definition_start(request: HttpRequest, slug: str) -> HttpResponse:
     if request.POST.get("go") == "launch":
         return HttpResponseClientRedirect(launch.get_absolute_url())
     said = _started_words(launch, created, definition.name, str(node))
-    return trigger_client_event(_done(launch, said), "dialog-close")
+    return trigger_client_event(launch_done(launch, said), "dialog-close")
 
 
 @require_POST
 @role_required(Role.OPERATOR)
 def launch_stop_view(request: HttpRequest, uid: str) -> HttpResponse:
     """Ask for a launch to end."""
-    launch = launch_stop(launch=get_object_or_404(Launch, uid=uid), actor=actor_of(request))
-    return _done(
+    launch = get_object_or_404(Launch, uid=uid)
+    try:
+        launch = launch_stop(launch=launch, actor=actor_of(request), confirm=request.POST.get("confirm", ""))
+    except LaunchRefused as refused:
+        return _refusal(request, refused)
+    return launch_done(
         launch,
         f"{launch.definition_slug} is stopping" if launch.live else f"{launch.definition_slug} is stopped",
     )
@@ -91,7 +95,7 @@ def launch_restart_view(request: HttpRequest, uid: str) -> HttpResponse:
         launch = launch_restart(launch=launch, actor=actor_of(request))
     except LaunchRefused as refused:
         return _refusal(request, refused)
-    return _done(launch, f"{launch.definition_slug} is restarting")
+    return launch_done(launch, f"{launch.definition_slug} is restarting")
 
 
 def _started_words(launch: Launch, created: bool, name: str, node: str) -> str:
@@ -100,7 +104,7 @@ def _started_words(launch: Launch, created: bool, name: str, node: str) -> str:
     return f"{name} starts once there is room" if launch.waits_for else f"{name} is starting on {node}"
 
 
-def _done(launch: Launch, sentence: str) -> HttpResponse:
+def launch_done(launch: Launch, sentence: str) -> HttpResponse:
     """Answer with a toast, and have everything that shows this launch fetched again."""
     response = HttpResponse(status=204)
     changed = {
@@ -237,7 +241,8 @@ def _launch_or_404(uid: str) -> Launch:
 
 def _launch_context(row: Launch) -> dict[str, Any]:
     failed = row.state in FAILURE_STATES
-    progress = launch_progress(row) if row.state in STARTING_STATES else None
+    shows_progress = row.state in STARTING_STATES and not row.adopted_foreign
+    progress = launch_progress(row) if shows_progress else None
     return {
         "launch": row,
         "member": newest_member(row),

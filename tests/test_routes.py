@@ -119,6 +119,9 @@ launch_row              GET   /launches/{uid}/row/        viewer
 launch_stop             POST  /launches/{uid}/stop/       operator
 launch_correct          POST  /launches/{uid}/correct/    operator
 launch_restart          POST  /launches/{uid}/restart/    operator
+launch_release          POST  /launches/{uid}/release/    operator
+container_adopt         GET   /nodes/spark-1/adopt/0123456789ab/  operator
+container_adopt         POST  /nodes/spark-1/adopt/0123456789ab/  operator
 schedules               GET   /schedules/                 viewer
 schedule_new            GET   /schedules/new/             admin
 schedule_new            POST  /schedules/new/             admin
@@ -213,6 +216,8 @@ api_launch-correct           POST    /api/launches/{uid}/correct         operato
 api_launch-failure           GET     /api/launches/{uid}/failure         viewer
 api_launch-comparison        GET     /api/launches/{uid}/comparison      viewer
 api_launch-restart           POST    /api/launches/{uid}/restart         operator
+api_launch-release           POST    /api/launches/{uid}/release         operator
+api_node_adopt               POST    /api/nodes/spark-1/adopt            operator
 api_schedule-list            GET     /api/schedules                      viewer
 api_schedule-list            POST    /api/schedules                      admin
 api_schedule-detail          GET     /api/schedules/1                    viewer

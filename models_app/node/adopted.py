@@ -22,8 +22,6 @@ from sparkweb.adapters.docker_errors import DockerTrouble
 
 log = structlog.get_logger(__name__)
 
-KIND = "adopted"
-"""`kind` in the order of an adoption, and in the spec of the member that it is about."""
 NAMES_SHOWN = 5
 
 

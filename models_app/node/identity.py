@@ -20,6 +20,9 @@ PROBE = "sparkweb.probe"
 PRIORITY = "sparkweb.priority"
 PINNED = "sparkweb.pinned"
 
+ADOPTED = "adopted"
+"""`kind` in the spec of a member whose container carries no label of ours: somebody else started it."""
+
 
 @dataclass(frozen=True)
 class Identity:

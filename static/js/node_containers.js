@@ -25,14 +25,16 @@ export function drawContainers(card, report) {
   card.querySelector("[data-no-containers]").hidden = Boolean(broken) || containers.length > 0;
   card.querySelector("table").hidden = Boolean(broken) || containers.length === 0;
   setText(card.querySelector("[data-count]"), containers.length ? String(containers.length) : "");
-  keyed(card.querySelector("tbody"), containers, (row) => row.id, () => fromTemplate("container-row"), drawRow);
+  keyed(card.querySelector("tbody"), containers, (row) => row.id, () => fromTemplate("container-row"), (row, container) => drawRow(row, container, card.dataset.adoptUrl));
 }
 
-function drawRow(row, container) {
+function drawRow(row, container, adoptUrl) {
   const why = container.why ?? {};
   setText(row.querySelector("[data-name]"), container.name);
   row.querySelector("[data-name]").title = container.name;
   row.querySelector("[data-ours]").hidden = !container.ours;
+  row.querySelector("[data-adopted]").hidden = !container.adopted;
+  drawAdopt(row.querySelector("[data-adopt]"), container, adoptUrl);
   setText(row.querySelector("[data-image]"), container.image);
   row.querySelector("[data-image]").title = container.image;
   const state = row.querySelector("[data-state]");
@@ -45,6 +47,15 @@ function drawRow(row, container) {
   const stopped = container.state !== "running";
   figure(row.querySelector("[data-cpu]"), container.cpu_percent, percent, stopped ? null : why.cpu_percent, "Docker");
   figure(row.querySelector("[data-memory]"), container.memory_bytes, bytes, stopped ? null : why.memory_bytes, "Docker");
+}
+
+/** Who may start models may adopt what others started, if it runs and could be asked something. */
+function drawAdopt(link, container, url) {
+  if (!link) return;
+  const published = (container.ports ?? []).some((port) => port.includes("->") && port.endsWith("/tcp"));
+  link.hidden = container.ours || container.adopted || container.foreign || container.state !== "running" || !published;
+  const href = url.replace("CONTAINER", container.id.slice(0, 12));
+  if (link.getAttribute("href") !== href) link.setAttribute("href", href);
 }
 
 /** Memory of each of our members: its container's, plus what its processes hold on GPUs with memory of their own. */

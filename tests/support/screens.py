@@ -167,6 +167,20 @@ def ended_by_guardian() -> str:
     return launch.get_absolute_url()  # type: ignore[no-any-return]
 
 
+def adopted_launch() -> str:
+    """The address of a launch whose container was started by hand."""
+    definition = ModelDefinition.objects.get(slug="chandra-ocr")
+    launch = LaunchFactory(
+        definition=definition, node=Node.objects.get(), state="ready", ready_at=timezone.now(),
+        adopted_foreign=True,
+    )  # fmt: skip
+    MemberFactory(
+        attempt=AttemptFactory(launch=launch), container_name="ocr-by-hand", container_id="e" * 64,
+        image="vllm/vllm-openai:v0.11.2",
+    )  # fmt: skip
+    return launch.get_absolute_url()  # type: ignore[no-any-return]
+
+
 Act = Callable[[Page], None] | None
 
 
@@ -231,6 +245,8 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "launch-parked": (of("parked"), "gb10", None),
         "schedules": ("/schedules/", "gb10", None),
         "schedule": (Schedule.objects.get(name="Night").get_absolute_url(), "gb10", None),
+        "adopt": (f"/nodes/spark-1/adopt/{frames.SEARCH_CONTAINER[:12]}/", "gb10", None),
+        "launch-adopted": (adopted_launch(), "gb10", None),
         "launch-guardian": (ended_by_guardian(), "gb10", None),
         "webhooks": ("/webhooks/", "gb10", None),
         "webhook": (Webhook.objects.get(name="Home Assistant").get_absolute_url(), "gb10", None),
