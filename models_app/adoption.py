@@ -31,12 +31,19 @@ from sparkweb.accounts.actor import Actor, audit
 from sparkweb.node_link import commands
 
 
+ID_DIGITS_LEAST = 12
+
+
 def container_of(node: Node, container_id: str) -> dict[str, Any]:
-    """Return a container of a node as it was reported last. Raises LaunchRefused no_container."""
+    """Return a container of a node, by its first 12 digits or more, as it was reported last.
+
+    Raises LaunchRefused no_container.
+    """
     snapshot = node_snapshot(node.name)
     rows = (snapshot["report"].get("containers") if snapshot else None) or []
+    rows = rows if len(container_id) >= ID_DIGITS_LEAST else []
     for row in rows:
-        if isinstance(row, dict) and container_id and str(row.get("id") or "").startswith(container_id):
+        if isinstance(row, dict) and str(row.get("id") or "").startswith(container_id):
             return row
     raise LaunchRefused(f"{node} reports no container {container_id[:12]}", "no_container")
 
