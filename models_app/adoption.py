@@ -30,7 +30,6 @@ from models_app.transitions import event_add, launch_move
 from sparkweb.accounts.actor import Actor, audit
 from sparkweb.node_link import commands
 
-
 ID_DIGITS_LEAST = 12
 
 
