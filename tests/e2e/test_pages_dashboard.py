@@ -241,3 +241,18 @@ def test_javascript_weighs_little(house: Node, page_viewer: User, open_page: Ope
     assert len(scripts) > 10
     weights = {name: len(gzip.compress(urllib.request.urlopen(name).read(), 6)) for name in set(scripts)}
     assert sum(weights.values()) <= JAVASCRIPT_LIMIT_BYTES, weights
+
+
+def test_operators_may_adopt_what_others_started(
+    house: Node, page_admin: User, page_viewer: User, open_page: Opened
+) -> None:
+    page, socket = open_page("/", page_viewer)
+    play(socket, at=time.time() + 1)
+    expect(page.get_by_text("searxng", exact=True)).to_be_visible()
+    expect(page.locator("[data-adopt]")).to_have_count(0)
+    page, socket = open_page("/", page_admin)
+    play(socket, at=time.time() + 1)
+    link = page.get_by_role("link", name="Adopt")
+    expect(link).to_have_count(1)
+    link.click()
+    expect(page.get_by_role("heading", name="Adopt searxng")).to_be_visible()
