@@ -36,6 +36,7 @@ def foreign(docker_client: docker.DockerClient, free_port: int) -> Iterator[Any]
         ["vllm", "serve", "test/model", "--served-model-name", "standin", "--port", "8000"],
         name=f"by-hand-{uuid.uuid4().hex[:8]}",
         environment={"STANDIN_LOAD_SECONDS": "0"},
+        init=True,
         ports={"8000/tcp": ("127.0.0.1", free_port)},
         detach=True,
     )
