@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("models_app", "0011_schedules")]
+    dependencies = [("models_app", "0004_log_chunks")]
 
     operations = [
         migrations.AddField(
