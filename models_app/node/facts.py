@@ -45,7 +45,11 @@ class Facts:
             if container_id in self._announced:
                 return
             self._announced.add(container_id)
-        data = {"container_id": container_id, "image_digest": image_digest, "adopted": adopted}
+        data: dict[str, Any] = {
+            "container_id": container_id,
+            "image_digest": image_digest,
+            "adopted": adopted,
+        }
         if probe is not None:
             data["probe"] = asdict(probe)
         try:
