@@ -37,7 +37,7 @@ class NodeAdmin(ServiceAdmin):
         "last_seen_at",
     ]
     list_filter = ["status", "unified_memory"]
-    search_fields = ["name", "label", "role", "lan_address", "fabric_address"]
+    search_fields = ["name", "label", "role", "lan_address", "fabric_address", "fabric_twin_address"]
     date_hierarchy = "created_at"
 
     @display(
@@ -51,7 +51,8 @@ class NodeAdmin(ServiceAdmin):
         return [*SEEN, "name"] if obj else SEEN
 
     def get_fields(self, request: HttpRequest, obj: Node | None = None) -> list[str]:
-        written = ["name", "label", "role", "lan_address", "fabric_address", "fabric_interface", "labels"]
+        addresses = ["lan_address", "fabric_address", "fabric_twin_address", "fabric_interface"]
+        written = ["name", "label", "role", *addresses, "labels"]
         return [*written, *SEEN] if obj else written
 
     def save_model(self, request: HttpRequest, obj: Node, form: Any, change: bool) -> None:
@@ -76,4 +77,4 @@ class NodeAdmin(ServiceAdmin):
         node_delete(node=obj, actor=admin_actor(request))
 
 
-from metrics_app import admin_alerts  # noqa: E402, F401
+from metrics_app import admin_alerts, admin_fabric  # noqa: E402, F401

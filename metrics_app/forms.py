@@ -12,7 +12,15 @@ class NodeForm(forms.ModelForm):
 
     class Meta:
         model = Node
-        fields = ["name", "label", "role", "lan_address", "fabric_address", "fabric_interface"]
+        fields = [
+            "name",
+            "label",
+            "role",
+            "lan_address",
+            "fabric_address",
+            "fabric_twin_address",
+            "fabric_interface",
+        ]
         widgets = {
             name: forms.TextInput(attrs={"class": "form-control", "placeholder": example})
             for name, example in {
@@ -21,6 +29,7 @@ class NodeForm(forms.ModelForm):
                 "role": "secondary",
                 "lan_address": "192.168.1.49",
                 "fabric_address": "192.168.100.11",
+                "fabric_twin_address": "192.168.101.11",
                 "fabric_interface": "enp1s0f1np1",
             }.items()
         }

@@ -11,9 +11,12 @@ from metrics_app.alerts import notices
 from metrics_app.alerts.engine import ENGINE
 from metrics_app.alerts.services import event_clear, event_raise
 from metrics_app.energy.ledger import LEDGER
+from metrics_app.fabric.selectors import fabric_events
+from metrics_app.fabric.services import fabric_step_told
 from metrics_app.history.recorder import RECORDER
 from metrics_app.kernel_events import kernel_event
 from metrics_app.models import NodeStatus
+from metrics_app.node_events import SOURCES
 from metrics_app.selectors import live_stream, snapshot_key
 from metrics_app.series import report_series
 from metrics_app.services import node_seen, node_status_set
@@ -32,6 +35,8 @@ def register() -> None:
     registry.status_listener(status_changed)
     registry.report_listener(history_take)
     registry.fact_handler("kernel_event")(kernel_event)
+    registry.fact_handler("fabric_step")(fabric_step_told)
+    SOURCES.append(fabric_events)
     channel_register(notices.CHANNEL, notices.deliver)
 
 

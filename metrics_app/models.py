@@ -104,6 +104,11 @@ class Node(models.Model):
     fabric_address = models.GenericIPAddressField(
         null=True, blank=True, help_text="Address on the 200GbE link."
     )
+    fabric_twin_address = models.GenericIPAddressField(
+        null=True,
+        blank=True,
+        help_text="Address of the second rail: the other half of the same port, like enP2p1s0f1np1.",
+    )
     fabric_interface = models.CharField(max_length=32, blank=True, help_text="For example enp1s0f1np1.")
     labels = models.JSONField(default=dict, blank=True)
     status = models.CharField(
@@ -129,3 +134,4 @@ class Node(models.Model):
 
 from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence  # noqa: E402, F401
 from metrics_app.models_energy import EnergyDay  # noqa: E402, F401
+from metrics_app.models_fabric import FabricTest  # noqa: E402, F401

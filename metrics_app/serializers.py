@@ -17,7 +17,8 @@ class NodeSerializer(serializers.ModelSerializer[Node]):
 
     class Meta:
         model = Node
-        fields = ["name", "label", "role", "lan_address", "fabric_address", "fabric_interface", "labels",
+        fields = ["name", "label", "role", "lan_address", "fabric_address", "fabric_twin_address",
+                  "fabric_interface", "labels",
                   "status", "status_changed_at", "last_seen_at", "agent_version", "unified_memory",
                   "capabilities", "created_at"]  # fmt: skip
         read_only_fields = ["status", "status_changed_at", "last_seen_at", "agent_version", "unified_memory",

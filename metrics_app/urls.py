@@ -1,6 +1,14 @@
 from django.urls import path, re_path
 
-from metrics_app import views, views_alert_channels, views_alerts, views_energy, views_history, views_nodes
+from metrics_app import (
+    views,
+    views_alert_channels,
+    views_alerts,
+    views_energy,
+    views_fabric,
+    views_history,
+    views_nodes,
+)
 from metrics_app.views_prometheus import Scrape, ScrapeKnown
 
 urlpatterns = [
@@ -28,6 +36,10 @@ urlpatterns = [
         views_alert_channels.alert_channel_delete,
         name="alert_channel_delete",
     ),
+    path("fabric/", views_fabric.fabric, name="fabric"),
+    path("fabric/running/", views_fabric.fabric_running, name="fabric_running"),
+    path("fabric/tests/", views_fabric.fabric_test_start, name="fabric_test_start"),
+    path("fabric/tests/<slug:uid>/", views_fabric.fabric_test, name="fabric_test"),
     path("nodes/", views.nodes, name="nodes"),
     path("node-new/", views.node_new, name="node_new"),
     path("nodes/<str:name>/", views.node, name="node"),

@@ -6,11 +6,12 @@ from metrics_app import node_events, prometheus
 from metrics_app import services as nodes
 from metrics_app.alerts import events
 from metrics_app.energy import ledger
+from metrics_app.fabric import services as fabric
 from metrics_app.history import figures
 from models_app import guardian_acts, launch_alerts, observing, preflights, storage_observing, webhooks
 from models_app.history import launch_events, model_figures, token_growth
 from models_app.prometheus import model_families
-from models_app.selectors import live_on_node
+from models_app.selectors import live_across, live_on_node
 from models_app.storage_selectors import storage_uses_of
 from models_app.weights import weights_seen
 from sparkweb.node_link import registry
@@ -27,6 +28,7 @@ def register() -> None:
     registry.report_handler("storage")(storage_observing.storage_reported)
     registry.report_handler("guardian")(guardian_acts.guardian_reported)
     nodes.USES.append(live_on_node)
+    fabric.SPANNING.append(live_across)
     events.EVENTS.update(launch_alerts.EVENTS)
     channel_register(webhooks.CHANNEL, webhooks.deliver)
     figures.SOURCES.append(model_figures)

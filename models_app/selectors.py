@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
@@ -75,6 +76,16 @@ def live_on_node(node: Node) -> list[str]:
     """Return the definitions whose launches on a node have not ended."""
     launches = launches_of_node(node).filter(live=True)
     return list(launches.order_by("definition_slug").values_list("definition_slug", flat=True))
+
+
+def live_across(nodes: Sequence[Node]) -> list[str]:
+    """Return the definitions of live launches that lie over two of these nodes or more."""
+    members = LaunchMember.objects.filter(
+        node__in=[node.pk for node in nodes], live=True, attempt__launch__live=True
+    )
+    counted = members.values("attempt__launch__definition_slug", "attempt__launch")
+    over = counted.annotate(places=Count("node", distinct=True)).filter(places__gte=2)
+    return sorted({row["attempt__launch__definition_slug"] for row in over})
 
 
 def compat_status(state: str) -> str:

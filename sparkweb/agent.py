@@ -18,6 +18,7 @@ import structlog
 from celery import Celery, shared_task
 
 from metrics_app.agent import ReportLoop, report_section
+from metrics_app.fabric.node import FabricDesk
 from metrics_app.flight_recorder import FlightRecorder, upload_to
 from metrics_app.kernel_watch import KernelWatch
 from models_app.agent import NodeModels
@@ -29,7 +30,7 @@ from models_app.node.storage.agent import NodeStorage, place_configured
 from models_app.node.weights_look import Weights
 from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
-from sparkweb.adapters.fabric import FabricReader
+from sparkweb.adapters.fabric import FabricReader, counters_read
 from sparkweb.adapters.kernel_log import KernelLog
 from sparkweb.celery_common import celery_settings, worker_run
 from sparkweb.guardian.figures import MEMINFO
@@ -91,6 +92,8 @@ class Agent:
             ),
         )
         self.fabric = FabricReader()
+        self.fabric_counters = FabricReader(counters_read)
+        self.fabric_desk = FabricDesk(self.journal)
         self.weights = WeightsDesk(Weights(config.HF_CACHE, config.OLLAMA_MODELS), self.journal)
         self.storage = NodeStorage(self.engine, self.journal, place_configured(), self.models.ollama_servers)
         self.guardian = guardian_make(folder / "guardian", self.models, [self.storage.jobs.victims])
@@ -107,11 +110,13 @@ class Agent:
         report_section("storage")(self.storage.section)
         report_section("guardian")(self.guardian.section)
         report_section("kernel")(self.kernel.section)
+        report_section("fabric")(self.fabric_counters)
         self.flight.start()
         self.sender.start()
         self.reports.start()
         self.models.start()
         self.weights.start()
+        self.fabric_desk.start()
         self.storage.start()
         self.guardian.start()
         self.loop.start()

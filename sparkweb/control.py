@@ -1,7 +1,8 @@
 """The control process.
 
 The main thread is a Celery worker (threads) with an embedded beat; the
-intake, reconcile, the day (schedules, idle unload), the outbox and beat each have a thread of their own.
+intake, reconcile, the day (schedules, idle unload), storage, tests of the fabric, the outbox and beat each
+have a thread of their own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from celery import beat
 from django.db import DatabaseError, close_old_connections, connections
 
 from metrics_app.alerts.engine import ENGINE
+from metrics_app.fabric import rounds as fabric
 from metrics_app.history.recorder import RECORDER
 from models_app.day import DAY, EVERY_SECONDS
 from models_app.observing import OBSERVED
@@ -69,12 +71,14 @@ def main() -> None:
     reconcile = Loop("reconcile", RECONCILER.launch_reconcile, RECONCILE_EVERY_SECONDS, OBSERVED.changed)
     day = Loop("day", DAY.round, EVERY_SECONDS)
     storage = Loop("storage", STORAGE_RECONCILER.storage_reconcile, RECONCILE_EVERY_SECONDS)
+    links = Loop("fabric", fabric.ROUNDS.round, fabric.EVERY_SECONDS)
     outbox = OutboxLoop()
     clock = threading.Thread(target=beat.Service(app).start, name="beat", daemon=True)
     intake.start()
     reconcile.start()
     day.start()
     storage.start()
+    links.start()
     outbox.start()
     RECORDER.start()
     ENGINE.start()
@@ -84,6 +88,7 @@ def main() -> None:
         worker_run(app, name="control", threads=THREADS, queues=QUEUES)
     finally:
         outbox.stop()
+        links.stop()
         storage.stop()
         day.stop()
         reconcile.stop()

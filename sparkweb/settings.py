@@ -323,6 +323,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "SeverityEnum": "metrics_app.models_alerts.Severity",
         "NodeStatusEnum": "metrics_app.models.NodeStatus",
+        "FabricTestStateEnum": "metrics_app.models_fabric.FabricTestState",
         "LaunchStateEnum": "models_app.models.LaunchState",
         "NoticeStateEnum": "sparkweb.outbox.models.NoticeState",
         "GuardianActionEnum": "models_app.models.GuardianAction",
@@ -349,6 +350,26 @@ METRICS_ALLOW = env_list(
 ELECTRICITY_PRICE = (
     env_float("SPARKWEB_ELECTRICITY_PRICE", 0.0, "Price of a kilowatt-hour; 0: none.", low=0, high=100)
     or None
+)
+FABRIC_PORT = env_int(
+    "SPARKWEB_FABRIC_PORT",
+    5201,
+    "Port of iperf3 in tests of the fabric; a second rail takes the next.",
+    low=1024,
+    high=65534,
+)
+FABRIC_SECONDS = env_int(
+    "SPARKWEB_FABRIC_SECONDS", 10, "Seconds of each measurement of the fabric.", low=1, high=60
+)
+FABRIC_STREAMS = env_int(
+    "SPARKWEB_FABRIC_STREAMS", 4, "Streams of each measurement of the fabric.", low=1, high=32
+)
+FABRIC_DAILY_HOUR = env_int(
+    "SPARKWEB_FABRIC_DAILY_HOUR",
+    -1,
+    "Hour of the day (0 to 23, in SPARKWEB_TIME_ZONE) in which every link is tested; -1: never.",
+    low=-1,
+    high=23,
 )
 CURRENCY = env_str("SPARKWEB_CURRENCY", "€", "Currency of the price.")
 HISTORY_TIERS = tiers_make(

@@ -18,9 +18,11 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
+from metrics_app.fabric.plan import steps_of
 from metrics_app.flight_file import Flight, flight_pack
 from metrics_app.models import FlightRecord
 from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence
+from metrics_app.models_fabric import FabricTest
 from models_app.models import Schedule, StorageJob, Turn, Webhook
 from sparkweb.accounts.models import ApiKey, User
 from sparkweb.asgi import websocket_urlpatterns
@@ -88,6 +90,10 @@ alert_channel_delete    POST  /alerts/channels/1/delete/  admin
 flight                  GET   /nodes/spark-1/flights/1/   viewer
 scrape                  GET   /metrics                    viewer
 scrape_known            GET   /metrics/known              viewer
+fabric                  GET   /fabric/                    viewer
+fabric_running          GET   /fabric/running/            viewer
+fabric_test             GET   /fabric/tests/{uid}/        viewer
+fabric_test_start       POST  /fabric/tests/              operator
 node_history            GET   /nodes/spark-1/history/     viewer
 node_new                GET   /node-new/                  admin
 node_new                POST  /node-new/                  admin
@@ -160,6 +166,10 @@ api_key-detail               GET     /api/keys/1                         viewer
 api_key-detail               DELETE  /api/keys/1                         viewer
 api_audit-list               GET     /api/audit                          admin
 api_audit-detail             GET     /api/audit/1                        admin
+api_fabric                   GET     /api/fabric                         viewer
+api_fabric_test-list         GET     /api/fabric-tests                   viewer
+api_fabric_test-list         POST    /api/fabric-tests                   operator
+api_fabric_test-detail       GET     /api/fabric-tests/{uid}             viewer
 api_node-list                GET     /api/nodes                          viewer
 api_node-list                POST    /api/nodes                          admin
 api_node-detail              GET     /api/nodes/spark-1                  viewer
@@ -272,7 +282,8 @@ SESSION_OR_ADMIN_KEY = {("api_key-list", "POST"), ("api_key-detail", "DELETE")}
 ADMIN_TABLES = {
     "accounts.apikey", "accounts.auditentry", "accounts.nodekey", "accounts.user",
     "axes.accessattempt", "axes.accessfailurelog", "axes.accesslog",
-    "metrics_app.alert", "metrics_app.alertchannel", "metrics_app.alertrule", "metrics_app.energyday",
+    "metrics_app.alert", "metrics_app.alertchannel", "metrics_app.alertrule", "metrics_app.fabrictest",
+    "metrics_app.energyday",
     "metrics_app.flightrecord", "metrics_app.node",
     "metrics_app.nodeevent", "metrics_app.silence",
     "models_app.cataloguedefaults", "models_app.definitionchange",
@@ -350,6 +361,11 @@ def house(admin: User, operator: User, viewer: User) -> dict[str, Any]:
     Alert.objects.create(
         pk=1, rule=rule, rule_name="hot", severity="info", node_name="spark-1", series="cpu_percent"
     )
+    FabricTest.objects.create(
+        uid=UID, first_node="spark-1", second_node="spark-2", state="done", cause="silent",
+        steps=steps_of([{"rail": 1, "first": "10.0.0.1", "second": "10.0.0.2"}]), port=5201,
+        seconds=1, streams=1,
+    )  # fmt: skip
     ends_at = timezone.now() + timedelta(hours=1)
     Silence.objects.create(pk=1, rule=rule, reason="quiet", ends_at=ends_at)
     FlightRecord.objects.create(

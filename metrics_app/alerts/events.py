@@ -15,6 +15,7 @@ class Event:
 
 EVENTS: dict[str, Event] = {
     "node_offline": Event("A node is offline"),
+    "fabric_bad": Event("A link between nodes is sick"),
     "node_reset": Event("A node went down without warning", lasts=False),
     "gpu_xid": Event("A GPU reported an Xid error", lasts=False),
     "gpu_no_memory": Event("The GPU driver had no memory", lasts=False),

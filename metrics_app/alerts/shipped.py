@@ -89,6 +89,12 @@ RULES: dict[str, dict[str, Any]] = {
         "metric": "oom_kill",
         "severity": "warning",
     },
+    "fabric_bad": {
+        "name": "Link between nodes sick",
+        "kind": "event",
+        "metric": "fabric_bad",
+        "severity": "warning",
+    },
     "launch_failed": {
         "name": "Model failed",
         "kind": "event",

@@ -38,6 +38,11 @@ def addresses_read() -> dict[str, list[str]]:
     }
 
 
+def bytes_sent_read() -> dict[str, int]:
+    """Return the bytes that each interface of this process's network has sent so far."""
+    return {name: row.bytes_sent for name, row in psutil.net_io_counters(pernic=True).items()}
+
+
 def fabric_read(
     root: Path = Path("/"), addresses: Callable[[], dict[str, list[str]]] = addresses_read
 ) -> dict[str, Any]:
@@ -65,6 +70,62 @@ def fabric_read(
             }
         )
     return {"links": links, "has_devices": (root / DEVICES).is_dir()}
+
+
+ERRORS = (
+    *("rx_errors", "tx_errors", "rx_dropped", "tx_dropped", "rx_crc_errors", "rx_missed_errors"),
+    *("tx_carrier_errors", "collisions"),
+)
+# mlx5's names: what was sent again, came out of order or was told to slow down.
+RDMA_ERRORS = (
+    *("symbol_error", "link_downed", "link_error_recovery", "port_rcv_errors", "port_xmit_discards"),
+    *("out_of_sequence", "packet_seq_err", "local_ack_timeout_err", "rnr_nak_retry_err"),
+    *("rx_icrc_encapsulated", "np_cnp_sent", "rp_cnp_handled"),
+)
+WORD_BYTES = 4
+
+
+def counters_read(
+    root: Path = Path("/"), addresses: Callable[[], dict[str, list[str]]] = addresses_read
+) -> dict[str, Any]:
+    """Return the report's `fabric`: what the links of `fabric_read` have counted since they came up.
+
+    Shape: {"links": [{name, sent_bytes, received_bytes, errors, rdma: [{name, sent_bytes,
+    received_bytes, errors}]}]}; `errors` holds the counters above zero by the kernel's name.
+    Source: sysfs-class-net-statistics; sysfs-class-infiniband (data is counted in 4-byte words).
+    """
+    held, adapters = addresses(), _rdma_by_interface(root)
+    links = []
+    for path in sorted((root / "sys" / "class" / "net").glob("*")):
+        if NOISE.fullmatch(path.name) or not (held.get(path.name) or adapters.get(path.name)):
+            continue
+        counted = path / "statistics"
+        links.append(
+            {
+                "name": path.name,
+                "sent_bytes": _number(counted / "tx_bytes"),
+                "received_bytes": _number(counted / "rx_bytes"),
+                "errors": _above_zero([counted], ERRORS),
+                "rdma": [_rdma_counted(one) for one in adapters.get(path.name, [])],
+            }
+        )
+    return {"links": links}
+
+
+def _rdma_counted(path: Path) -> dict[str, Any]:
+    port = path / "ports" / "1"
+    sent, received = (_number(port / "counters" / name) for name in ("port_xmit_data", "port_rcv_data"))
+    return {
+        "name": path.name,
+        "sent_bytes": None if sent is None else sent * WORD_BYTES,
+        "received_bytes": None if received is None else received * WORD_BYTES,
+        "errors": _above_zero([port / "counters", port / "hw_counters"], RDMA_ERRORS),
+    }
+
+
+def _above_zero(folders: list[Path], names: tuple[str, ...]) -> dict[str, int]:
+    found = ((name, _number(folder / name)) for folder in folders for name in names)
+    return {name: value for name, value in found if value}
 
 
 class FabricReader:

@@ -13,6 +13,7 @@ from xdist.scheduler.protocol import Scheduling
 SHARED_STACKS = (
     "test_two_agents.py",
     "test_two_nodes.py",
+    "test_fabric_stack.py",
     "test_stack_faults.py",
     "test_postgres_stack.py",
     "test_live_stack.py",

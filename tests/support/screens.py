@@ -46,6 +46,7 @@ from tests.factories import (
 )
 from tests.support import frames
 from tests.support.alert_data import alerts_seed, energy_seed, flight_seed
+from tests.support.fabric_data import fabric_report, fabric_seed
 from tests.support.history_data import history_seed
 from tests.support.page_data import seed
 from tests.support.page_storage import storage_seed
@@ -304,6 +305,7 @@ def main() -> None:
         empty = {
             "login": "/login/",
             "empty-dashboard": "/",
+            "empty-fabric": "/fabric/",
             "empty-models": "/models/",
             "empty-launches": "/launches/",
             "empty-schedules": "/schedules/",
@@ -327,6 +329,18 @@ def main() -> None:
         for name, (url, kind, act) in pages().items():
             if not only or name in only:
                 take(browser, base, cookie, folder, name, url, kind, act)
+        if not only or "fabric" in only:
+            newest = fabric_seed(timezone.now(), admin)
+            for place in (1, 2):
+                told = frames.report(now=time.time())
+                told = {
+                    **told,
+                    **fabric_report(place),
+                    "agent": told["agent"] | fabric_report(place)["agent"],
+                }
+                snapshot_store(redis, f"spark-{place}", told, time.time())
+            take(browser, base, cookie, folder, "fabric", "/fabric/", "gb10", None)
+            take(browser, base, cookie, folder, "fabric-test", newest.get_absolute_url(), "gb10", None)
         browser.close()
     server.terminate()
     redis.close()

@@ -17,6 +17,7 @@ busybox busybox-static
 ip iproute2
 iptables iptables
 promtool prometheus
+iperf3 iperf3
 TABLE
 }
 
