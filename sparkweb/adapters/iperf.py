@@ -49,19 +49,18 @@ def _run(words: list[str], limit_seconds: int, stop: threading.Event | None = No
     program = shutil.which("iperf3")
     if program is None:
         raise IperfMissing
-    process = subprocess.Popen(
+    with subprocess.Popen(
         ["timeout", "-k", "1", str(limit_seconds), program, *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-    )
-    try:
-        said = _wait(process, limit_seconds + 3, stop)
-    finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    ) as process:
+        try:
+            said = _wait(process, limit_seconds + 3, stop)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
     return _read(said, process.returncode)
 
 
