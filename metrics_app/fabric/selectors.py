@@ -30,20 +30,26 @@ def fabric_links() -> list[dict[str, Any]]:
 def _links(node: Node, snapshot: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
     report = (snapshot or {}).get("report") or {}
     told = (report.get("agent") or {}).get("fabric")
-    if told is None:
+    if not isinstance(told, dict):
         return None
-    counters = {row["name"]: row for row in (report.get("fabric") or {}).get("links") or []}
-    links = [_link(node, row, counters.get(row["name"]) or {}) for row in told["links"]]
+    counters = {row["name"]: row for row in _named(report.get("fabric"), "links")}
+    links = [_link(node, row, counters.get(row["name"]) or {}) for row in _named(told, "links")]
     return sorted(
         (link for link in links if _belongs(link)), key=lambda link: (link["rail"] or 9, link["name"])
     )
 
 
+def _named(section: Any, key: str) -> list[dict[str, Any]]:
+    """The rows of a section that have a name; agents of other versions may tell something else."""
+    rows = section.get(key) if isinstance(section, dict) else None
+    return [row for row in rows or [] if isinstance(row, dict) and isinstance(row.get("name"), str)]
+
+
 def _link(node: Node, row: Mapping[str, Any], counted: Mapping[str, Any]) -> dict[str, Any]:
     held = row.get("addresses") or []
     rails = enumerate((node.fabric_address, node.fabric_twin_address), 1)
-    counters = {one["name"]: one for one in counted.get("rdma") or []}
-    adapters = [_adapter(one, counters.get(one["name"]) or {}) for one in row.get("rdma") or []]
+    counters = {one["name"]: one for one in _named(counted, "rdma")}
+    adapters = [_adapter(one, counters.get(one["name"]) or {}) for one in _named(row, "rdma")]
     errors = counted.get("errors") or {}
     speed = row.get("speed_mbps")
     return {

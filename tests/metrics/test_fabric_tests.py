@@ -299,6 +299,18 @@ def test_the_page_asks_for_a_reason(pair: list[Node], nudges: Nudges, client_of:
     assert client_of(operator).post("/fabric/tests/", {"first": "a\0"}).status_code == 409
 
 
+@pytest.mark.parametrize(
+    "told", [None, [], "x", {}, {"links": None}, {"links": [3, {"name": 4}, {"up": True}]}]
+)
+def test_what_another_version_reports_is_no_trouble(
+    told: Any, pair: list[Node], monkeypatch: pytest.MonkeyPatch, client_of: Any, viewer: User
+) -> None:
+    report = {"agent": {"fabric": told}, "fabric": told}
+    monkeypatch.setattr(selectors, "node_snapshots", lambda names: {"spark-1": {"report": report}})
+    assert client_of(viewer).get("/fabric/").status_code == 200
+    assert client_of(viewer).get("/api/fabric/").status_code == 200
+
+
 def test_without_nodes_the_page_says_what_to_do(client_of: Any, viewer: User) -> None:
     assert "No link to test yet" in client_of(viewer).get("/fabric/").content.decode()
 
