@@ -35,7 +35,7 @@ def fabric(request: HttpRequest) -> HttpResponse:
         "sections": fabric_links(),
         "nodes": nodes,
         "can_test": len(nodes) > 1,
-        "newest": [{"test": test, "rows": rate_rows(test)} for test in fabric_pairs(tests[:NEWEST])],
+        "newest": [{"test": test, "rows": rate_rows(test)} for test in fabric_pairs(list(tests[:NEWEST]))],
         "page": Paginator(tests.filter(state=FabricTestState.DONE), ROWS).get_page(request.GET.get("page")),
         "reference": REFERENCE_GBITS,
     }
