@@ -68,7 +68,7 @@ def nodes(stack: Stack, redis_server: RedisServer, cable: Cable) -> Iterator[lis
             node.close()
 
 
-def tested(stack: Stack, nodes: list[SecondNode]) -> dict[str, Any]:
+def verdict_awaited(stack: Stack, nodes: list[SecondNode]) -> dict[str, Any]:
     """Test the link, wait for the verdict."""
     status, made = stack.call("POST", "/api/fabric-tests/", {"nodes": NAMES})
     assert status == 202, made
@@ -92,7 +92,7 @@ def sent(test: dict[str, Any], step: int) -> dict[str, Any]:
 
 
 def test_both_rails_are_measured_by_both_agents(stack: Stack, nodes: list[SecondNode]) -> None:
-    test = tested(stack, nodes)
+    test = verdict_awaited(stack, nodes)
     for name in NAMES:
         rails = test["steps"][0]["answers"][name]["rails"]
         assert [(rail["name"], rail["mtu"], rail["large_came"]) for rail in rails] == [
@@ -116,7 +116,7 @@ def test_a_link_held_down_is_slow(stack: Stack, nodes: list[SecondNode], cable: 
     limit = ["tbf", "rate", "100mbit", "burst", "128kb", "latency", "100ms"]
     cable.ends[0].run("tc", "qdisc", "add", "dev", INTERFACE, "root", *limit)
     try:
-        test = tested(stack, nodes)
+        test = verdict_awaited(stack, nodes)
     finally:
         cable.ends[0].run("tc", "qdisc", "del", "dev", INTERFACE, "root")
     assert (test["tone"], test["cause"]) == ("warn", "slow")
@@ -130,7 +130,7 @@ def test_a_blocked_port_leaves_one_rail_and_raises_an_alert(
     blocked = ["INPUT", "-i", TWIN, "-p", "tcp", "--dport", "5202", "-j", "DROP"]
     cable.ends[1].run("iptables", "-A", *blocked)
     try:
-        test = tested(stack, nodes)
+        test = verdict_awaited(stack, nodes)
     finally:
         cable.ends[1].run("iptables", "-D", *blocked)
     assert (test["tone"], test["cause"]) == ("bad", "one_rail")
