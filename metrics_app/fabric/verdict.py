@@ -271,7 +271,7 @@ def _lossy(rails: Sequence[Rail]) -> Iterator[Cause]:
                 "bad",
                 "loss",
                 f"Packets are lost on {rail.name}: {lost} of {rail.sent} echoes did not come back, and it "
-                f"moves {_gbits(rail.gbits)}. See to cable and connectors, and to the errors counted below.",
+                f"moves {_gbits(rail.gbits)}. See to cable and connectors, and to the link's error counters.",
             )
 
 
