@@ -83,7 +83,7 @@ class NodeViewSet(HistoryActions, ModelViewSet[Node]):
     def snapshot(self, _request: Request, name: str) -> Response:
         node = self.get_object()
         stored = snapshot_of(node)
-        keys = ("received_at", "seq", "report")
+        keys = ("received_at", "seq", "report", "verdicts")
         return Response({"node": node.name, "status": node.status, **{key: stored.get(key) for key in keys}})
 
     @extend_schema(

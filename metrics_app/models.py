@@ -48,6 +48,7 @@ class NodeEventKind(models.TextChoices):
     XID = "xid", "Xid error of a GPU"
     NO_MEMORY = "no_memory", "The driver had no memory"
     OOM_KILL = "oom_kill", "The kernel killed for memory"
+    VERDICT = "verdict", "Verdict"
 
 
 class NodeEvent(models.Model):

@@ -21,6 +21,7 @@ TONES = {
     NodeEventKind.XID: "bad",
     NodeEventKind.NO_MEMORY: "warn",
     NodeEventKind.OOM_KILL: "bad",
+    NodeEventKind.VERDICT: "warn",
 }
 
 

@@ -39,6 +39,57 @@ class NodeMade(NodeSerializer):
         fields = [*NodeSerializer.Meta.fields, "private_key"]
 
 
+class EvidenceSerializer(serializers.Serializer[Any]):
+    """One figure that a verdict rests on; `words` is it with its unit."""
+
+    name = serializers.CharField()
+    value = serializers.FloatField()
+    unit = serializers.CharField()
+    words = serializers.CharField()
+
+
+class VerdictSerializer(serializers.Serializer[Any]):
+    """What figures mean, in a sentence with its evidence; `since` in seconds (docs/verdicts.md)."""
+
+    kind = serializers.CharField()
+    subject = serializers.CharField()
+    severity = serializers.CharField(help_text="info, warning or critical")
+    title = serializers.CharField()
+    sentence = serializers.CharField()
+    evidence = EvidenceSerializer(many=True)
+    since = serializers.FloatField()
+
+
+class MemoryRowSerializer(serializers.Serializer[Any]):
+    """Who holds memory, bytes."""
+
+    kind = serializers.CharField(help_text="model, container, host or rest")
+    name = serializers.CharField()
+    gpu_bytes = serializers.IntegerField()
+    memory_bytes = serializers.IntegerField()
+
+
+class MemoryLedgerSerializer(serializers.Serializer[Any]):
+    """Where the memory is, bytes; null where it is not told."""
+
+    rows = MemoryRowSerializer(many=True)
+    unified = serializers.BooleanField()
+    total_bytes = serializers.IntegerField(allow_null=True)
+    used_bytes = serializers.IntegerField(allow_null=True)
+    reclaimable_bytes = serializers.IntegerField(allow_null=True)
+    headroom_bytes = serializers.IntegerField(allow_null=True)
+
+
+class VerdictsSerializer(serializers.Serializer[Any]):
+    """Verdicts of a node, its memory, and the model of each container that is one, by container id."""
+
+    found = VerdictSerializer(many=True)
+    memory = MemoryLedgerSerializer()
+    exhausted_in_seconds = serializers.IntegerField(allow_null=True)
+    sampler = serializers.DictField()
+    models = serializers.DictField(child=serializers.CharField())
+
+
 class SnapshotSerializer(serializers.Serializer[Any]):
     """The newest report of a node and when it came, by control's clock (seconds)."""
 
@@ -47,6 +98,7 @@ class SnapshotSerializer(serializers.Serializer[Any]):
     received_at = serializers.FloatField()
     seq = serializers.IntegerField()
     report = serializers.DictField()
+    verdicts = VerdictsSerializer(allow_null=True)
 
 
 class HistorySerializer(serializers.Serializer[Any]):

@@ -67,5 +67,6 @@ def snapshot_frame(node: str, status: str, stored: dict[str, Any]) -> str:
         "received_at": stored["received_at"],
         "seq": stored["seq"],
         "report": report,
+        "verdicts": stored.get("verdicts"),
     }
     return orjson.dumps(frame).decode()

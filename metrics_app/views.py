@@ -73,4 +73,5 @@ def _shown(row: Node, snapshot: dict[str, Any] | None) -> dict[str, Any] | None:
         "received_at": snapshot["received_at"],
         "seq": snapshot.get("seq"),
         "report": report,
+        "verdicts": snapshot.get("verdicts"),
     }

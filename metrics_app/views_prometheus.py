@@ -70,8 +70,8 @@ def nodes_now() -> list[NodeView]:
     """All nodes with their newest reports; old figures are not told as if they were new."""
     rows = list(Node.objects.all())
     snapshots = node_snapshots([row.name for row in rows])
-    return [
-        NodeView(row.name, row.status, snapshot["report"] if row.status == "online" and snapshot else {})
-        for row in rows
-        for snapshot in [snapshots[row.name]]
-    ]
+    views = []
+    for row in rows:
+        fresh = (snapshots[row.name] if row.status == "online" else None) or {}
+        views.append(NodeView(row.name, row.status, fresh.get("report") or {}, fresh.get("verdicts") or {}))
+    return views

@@ -8,11 +8,13 @@ from metrics_app.alerts import events
 from metrics_app.energy import ledger
 from metrics_app.fabric import services as fabric
 from metrics_app.history import figures
+from metrics_app.verdicts import sources as verdict_sources
 from models_app import guardian_acts, launch_alerts, observing, preflights, storage_observing, webhooks
 from models_app.history import launch_events, model_figures, token_growth
 from models_app.prometheus import model_families
 from models_app.selectors import live_across, live_on_node
 from models_app.storage_selectors import storage_uses_of
+from models_app.verdict_sources import groups_ready, model_of
 from models_app.weights import weights_seen
 from sparkweb.node_link import registry
 from sparkweb.outbox.services import channel_register
@@ -35,4 +37,6 @@ def register() -> None:
     ledger.TOKEN_SOURCES.append(token_growth)
     node_events.SOURCES.append(launch_events)
     prometheus.SOURCES.append(model_families)
+    verdict_sources.GROUP_SOURCES.append(groups_ready)
+    verdict_sources.MODEL_SOURCES.append(model_of)
     nodes.USES.append(storage_uses_of)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from metrics_app.verdicts.kinds import EVENT_PREFIX, KINDS
+
 
 @dataclass(frozen=True)
 class Event:
@@ -20,5 +22,6 @@ EVENTS: dict[str, Event] = {
     "gpu_xid": Event("A GPU reported an Xid error", lasts=False),
     "gpu_no_memory": Event("The GPU driver had no memory", lasts=False),
     "oom_kill": Event("The kernel killed a process for memory", lasts=False),
+    **{f"{EVENT_PREFIX}{name}": Event(f"Verdict: {kind.label}") for name, kind in KINDS.items()},
 }
 """By name; forms show the labels."""

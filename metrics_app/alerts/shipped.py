@@ -95,6 +95,18 @@ RULES: dict[str, dict[str, Any]] = {
         "metric": "fabric_bad",
         "severity": "warning",
     },
+    "verdict_gpu_wedge": {
+        "name": "GPU stuck at a low clock",
+        "kind": "event",
+        "metric": "verdict_gpu_wedge",
+        "severity": "critical",
+    },
+    "verdict_memory_exhaustion": {
+        "name": "Memory runs out soon",
+        "kind": "event",
+        "metric": "verdict_memory_exhaustion",
+        "severity": "critical",
+    },
     "launch_failed": {
         "name": "Model failed",
         "kind": "event",

@@ -18,6 +18,7 @@ def families_own(nodes: list[NodeView]) -> Families:
         )
         if node.report:
             _host(families, node, labels)
+            _verdicts(families, node, labels)
             for gpu in node.gpus:
                 _gpu(
                     families, gpu, labels | {"gpu": str(gpu.get("index")), "uuid": str(gpu.get("uuid") or "")}
@@ -65,6 +66,17 @@ def _host(families: Families, node: NodeView, labels: Labels) -> None:
         "sparkweb_sampler_cpu_ratio", "The sampler's own share of one core.", sampler.get("cost_cpu_percent"),
         labels, PERCENT,
     )  # fmt: skip
+
+
+def _verdicts(families: Families, node: NodeView, labels: Labels) -> None:
+    for kind in sorted({str(verdict["kind"]) for verdict in node.verdicts.get("found") or []}):
+        families.gauge(
+            "sparkweb_verdict", "1 while a verdict of this kind stands.", 1, labels | {"kind": kind}
+        )
+    seconds = node.verdicts.get("exhausted_in_seconds")
+    families.gauge(
+        "sparkweb_memory_exhausted_seconds", "Until no memory is left, while it falls.", seconds, labels
+    )
 
 
 def _pressure(families: Families, pressure: object, labels: Labels) -> None:

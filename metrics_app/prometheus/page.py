@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -21,6 +21,7 @@ class NodeView:
     name: str
     status: str
     report: dict[str, Any]
+    verdicts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def host(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import { on } from "./live.js";
 import { drawContainers, drawMemberMemory } from "./node_containers.js";
 import { drawDevices, drawGpus, drawHost } from "./node_panels.js";
 import { Tile, TILES } from "./node_tiles.js";
+import { drawVerdicts } from "./verdicts.js";
 
 class NodeView {
   constructor(section) {
@@ -44,8 +45,9 @@ class NodeView {
     this.section.classList.remove("is-waiting");
     this.drawHead(report);
     drawGuardian(this.section, report);
+    drawVerdicts(this.section, this.frame);
     this.drawTiles();
-    drawGpus(this.part("gpus"), report);
+    drawGpus(this.part("gpus"), report, this.frame.verdicts?.models ?? {});
     if (report.host) {
       drawHost(this.part("host"), report);
       drawDevices(this.part("devices"), report);

@@ -20,12 +20,12 @@ function share(part, whole) {
 
 // -- GPUs ---------------------------------------------------------------------
 
-/** Draw one card for each GPU before the other panels. */
-export function drawGpus(parent, report) {
-  keyed(parent, report.gpus ?? [], (gpu) => gpu.uuid ?? gpu.index, () => fromTemplate("gpu-card"), (card, gpu) => drawGpu(card, gpu, report));
+/** Draw one card for each GPU before the other panels; `models` names models by container id. */
+export function drawGpus(parent, report, models) {
+  keyed(parent, report.gpus ?? [], (gpu) => gpu.uuid ?? gpu.index, () => fromTemplate("gpu-card"), (card, gpu) => drawGpu(card, gpu, report, models));
 }
 
-function drawGpu(card, gpu, report) {
+function drawGpu(card, gpu, report, models) {
   const why = gpu.why ?? {};
   const unified = Boolean(report.gpu?.unified_memory);
   const memory = gpu.memory_used_bytes ?? gpu.memory_held_bytes;
@@ -35,7 +35,7 @@ function drawGpu(card, gpu, report) {
   const key = card.querySelector("[data-key]");
   key.hidden = report.gpus.length < 2; // alone, its lines need no telling apart
   key.style.background = `var(${gpuColour(report.gpus.indexOf(gpu))})`;
-  card.querySelector("[data-lost]").hidden = gpu.state !== "lost";
+  drawState(card, gpu, report);
   setText(card.querySelector("[data-memory-name]"), unified ? "Memory held" : "Memory");
   const show = (name, value, format, key = name) => figure(field(card, name), value, format, why[key], gpu.name);
   show("utilization_percent", gpu.utilization_percent, percent);
@@ -46,16 +46,41 @@ function drawGpu(card, gpu, report) {
   show("clock_sm_mhz", gpu.clock_sm_mhz, megahertz);
   show("clock_memory_mhz", gpu.clock_memory_mhz, megahertz);
   show("fan_percent", gpu.fan_percent, percent);
+  show("performance_state", gpu.performance_state, (value) => [`P${value}`, ""]);
   meter(card, "utilization_percent", gpu.utilization_percent);
   meter(card, "memory", share(memory, total));
   meter(card, "power_watts", share(gpu.power_watts, gpu.power_limit_watts));
   meter(card, "temperature_celsius", share(gpu.temperature_celsius, 100));
   meter(card, "clock_sm_mhz", share(gpu.clock_sm_mhz, gpu.clock_sm_max_mhz));
   setText(card.querySelector("[data-memory-total]"), total ? `of ${words(bytes, total)}` : "");
-  drawProcesses(card, gpu, report);
+  drawProcesses(card, gpu, report, models);
 }
 
-function drawProcesses(card, gpu, report) {
+const HELD_BACK = {
+  power_cap: "its power limit",
+  power_brake: "the power supply",
+  hardware_slowdown: "the hardware",
+  hardware_thermal: "heat",
+  software_thermal: "heat",
+};
+
+/** Lost, silent with the cause, what holds the clock down, and errors of its memory. */
+function drawState(card, gpu, report) {
+  const lost = gpu.state === "lost";
+  card.querySelector("[data-lost]").hidden = !lost;
+  if (lost) card.querySelector("[data-lost]").title = report.gpu?.message ?? "";
+  const silent = card.querySelector("[data-silent]");
+  silent.hidden = lost || gpu.why?.utilization_percent !== "stale";
+  if (!silent.hidden) silent.title = report.gpu?.message ?? "The driver does not answer for this GPU";
+  const causes = [...new Set((gpu.throttle_reasons ?? []).map((word) => HELD_BACK[word]).filter(Boolean))];
+  card.querySelector("[data-throttle]").hidden = !causes.length;
+  setText(card.querySelector("[data-throttle-words]"), causes.join(", "));
+  const errors = (gpu.ecc_corrected_total ?? 0) + (gpu.ecc_uncorrected_total ?? 0);
+  card.querySelector("[data-ecc]").hidden = !errors;
+  setText(card.querySelector("[data-ecc-words]"), `${gpu.ecc_corrected_total ?? 0} corrected, ${gpu.ecc_uncorrected_total ?? 0} not`);
+}
+
+function drawProcesses(card, gpu, report, models) {
   const processes = gpu.processes ?? [];
   const names = new Map((report.containers ?? []).map((container) => [container.id, container.name]));
   const none = card.querySelector("[data-no-processes]");
@@ -64,7 +89,7 @@ function drawProcesses(card, gpu, report) {
   keyed(card.querySelector("[data-processes]"), processes, (row) => row.pid, () => fromTemplate("gpu-process"), (line, row) => {
     const container = row.container_id ? names.get(row.container_id) : null;
     setText(line.querySelector("[data-name]"), row.name ?? `process ${row.pid}`);
-    setText(line.querySelector("[data-where]"), container ?? `pid ${row.pid}`);
+    setText(line.querySelector("[data-where]"), models[row.container_id] ?? container ?? `pid ${row.pid}`);
     figure(line.querySelector("[data-memory]"), row.memory_bytes, bytes, gpu.why?.process_memory_bytes ?? "unsupported", gpu.name);
   });
 }
@@ -126,6 +151,9 @@ export function drawDevices(card, report) {
 
 function drawDisk(line, disk) {
   setText(line.querySelector("[data-name]"), disk.mount);
+  const silent = line.querySelector("[data-silent]");
+  silent.hidden = disk.why?.total_bytes !== "stale";
+  silent.title = "This file system does not answer";
   meter(line, "used", share(disk.used_bytes, disk.total_bytes));
   figure(field(line, "free"), disk.free_bytes, bytes, "stale", "this machine");
   figure(field(line, "read"), disk.read_bytes_per_second, rate, "unsupported", disk.device);

@@ -16,6 +16,7 @@ from sparkweb.accounts.models import User
 from tests.e2e.browser import until
 from tests.e2e.conftest import Opened, PlayedSocket
 from tests.support import frames
+from tests.support.verdict_data import card, judged
 
 pytestmark = pytest.mark.browser
 
@@ -256,3 +257,30 @@ def test_operators_may_adopt_what_others_started(
     expect(link).to_have_count(1)
     link.click()
     expect(page.get_by_role("heading", name="Adopt searxng")).to_be_visible()
+
+
+def test_verdicts_stand_with_their_evidence_and_go(house: Node, page_viewer: User, open_page: Opened) -> None:
+    page, socket = open_page("/nodes/spark-1/", page_viewer)
+    now = time.time()
+    wedged = card(clock_sm_mhz=507, utilization_percent=96, power_watts=15.2, throttle_reasons=["power_cap"])
+    told = judged(wedged, now=now, model="qwen3")
+    socket.send(frames.snapshot("spark-1", wedged, 1, now, told))
+    verdict = page.locator(".verdict.bad")
+    expect(verdict).to_contain_text("GPU 0 is stuck at 507 MHz")
+    expect(verdict).to_contain_text("Power 15.2 W")
+    expect(page.locator(".ledger tbody tr").first).to_contain_text("qwen3")
+    expect(page.locator(".gpu-card [data-processes]")).to_contain_text("qwen3")
+    expect(page.locator("[data-throttle]")).to_contain_text("its power limit")
+    well = frames.report(now=now + 1)
+    socket.send(frames.snapshot("spark-1", well, 2, now + 1, judged(well, now=now + 1)))
+    expect(page.locator(".verdict")).to_have_count(0)
+    older = frames.report(now=now + 2)
+    del older["gpus"][0]["throttle_reasons"], older["host"]["pressure"]
+    socket.send(frames.snapshot("spark-1", older, 3, now + 2))
+    expect(page.locator(".ledger")).to_be_hidden()
+    silent = frames.gb10() | {"utilization_percent": None, "why": {"utilization_percent": "stale"}}
+    cause = {"status": "error", "message": "The NVIDIA driver has not answered for 9 s"}
+    socket.send(frames.snapshot("spark-1", frames.report(now=now + 3, gpus=[silent], gpu=cause), 4, now + 3))
+    badge = page.locator(".gpu-card [data-silent]")
+    expect(badge).to_be_visible()
+    expect(badge).to_have_attribute("title", cause["message"])

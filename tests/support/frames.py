@@ -291,8 +291,14 @@ def report(
     return {**made, **changes}
 
 
-def snapshot(node: str, made: dict[str, Any], seq: int = 1, received_at: float = 0.0) -> dict[str, Any]:
-    """The frame that carries a report."""
+def snapshot(
+    node: str,
+    made: dict[str, Any],
+    seq: int = 1,
+    received_at: float = 0.0,
+    verdicts: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The frame that carries a report, and what it means."""
     return {
         "type": "snapshot",
         "node": node,
@@ -300,6 +306,7 @@ def snapshot(node: str, made: dict[str, Any], seq: int = 1, received_at: float =
         "received_at": received_at,
         "seq": seq,
         "report": made,
+        "verdicts": verdicts,
     }
 
 

@@ -50,6 +50,7 @@ from tests.support.fabric_data import fabric_report, fabric_seed
 from tests.support.history_data import history_seed
 from tests.support.page_data import seed
 from tests.support.page_storage import storage_seed
+from tests.support.verdict_data import judged
 
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 LOG = [
@@ -80,7 +81,8 @@ class FakeSocket:
         for name, kind in self.nodes.items():
             self.tell(route, frames.history(name, kind, now - 1))
             made = frames.report(kind, member=uid, now=now)
-            self.tell(route, frames.snapshot(name, made, received_at=now))
+            told = judged(made, now=now, model="qwen3-coder-30b")
+            self.tell(route, frames.snapshot(name, made, received_at=now, verdicts=told))
 
     def answer(self, route: WebSocketRoute, message: dict[str, Any]) -> None:
         if message["type"] == "log_open":
