@@ -107,8 +107,21 @@ export function drawHost(card, report) {
   setText(card.querySelector("[data-cores-words]"), `${host.cpu_count ?? "–"} cores`);
   drawCores(card.querySelector("[data-cores]"), host.cpu_per_core_percent ?? []);
   drawMemory(card, report);
+  drawWaits(card, host);
+  drawSensors(card, host.sensors ?? []);
   const swap = host.swap_total_bytes;
   setText(field(card, "swap"), swap ? `${words(bytes, host.swap_used_bytes ?? 0)} of ${words(bytes, swap)}` : "none");
+}
+
+/** The share of the last ten seconds in which something waited; where the kernel tells it. */
+function drawWaits(card, host) {
+  card.querySelector("[data-waits]").hidden = !host.pressure;
+  for (const name of ["cpu", "memory", "io"]) figure(field(card, `waits_${name}`), host.pressure?.[name]?.some_percent, percent, "unsupported", "this machine");
+}
+
+function drawSensors(card, sensors) {
+  card.querySelector("[data-sensors]").hidden = !sensors.length;
+  keyed(card.querySelector("[data-sensor-rows]"), sensors, (row) => row.name, () => make("span"), (item, row) => setText(item, `${row.name} ${words(celsius, row.celsius)}`));
 }
 
 function drawCores(box, cores) {
