@@ -227,7 +227,7 @@ def containers(member: str | None = None, now: float = 0.0) -> list[dict[str, An
 def report(
     kind: str = "gb10", *, member: str | None = None, now: float = 0.0, **changes: Any
 ) -> dict[str, Any]:
-    """One report: kind gb10, two, none, or nodocker."""
+    """One report: kind gb10, wedged, two, none, or nodocker."""
     made: dict[str, Any] = {
         "version": 1,
         "agent": {
@@ -244,7 +244,7 @@ def report(
             "message": None,
             "driver": "580.95.05",
             "cuda": "13.0",
-            "unified_memory": kind == "gb10",
+            "unified_memory": kind in ("gb10", "wedged"),
         },
         "gpus": [gb10()],
         "host": host(),
@@ -252,6 +252,10 @@ def report(
         "guardian": guardian(),
         "sampler": {"cost_cpu_percent": 0.8, "rss_bytes": 31_000_000, "late_seconds": 0.001},
     }
+    if kind == "wedged":
+        stuck = {"utilization_percent": 96, "clock_sm_mhz": 507, "power_watts": 15.2}
+        made["gpus"] = [gb10() | stuck | {"throttle_reasons": ["power_cap"]}]
+        made["host"] = host(swap_out_bytes_per_second=41_000_000)
     if kind == "two":
         held = [
             {"pid": 911, "name": "VLLM::EngineCore", "memory_bytes": 36 * GIB, "container_id": VLLM_CONTAINER}

@@ -218,6 +218,7 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "account": ("/", "gb10", open_account),
         "nodes": ("/nodes/", "gb10", None),
         "node": ("/nodes/spark-1/", "gb10", None),
+        "verdicts": ("/nodes/spark-1/", "wedged", None),
         "energy": ("/energy/", "gb10", None),
         "flight": (FlightRecord.objects.get().get_absolute_url(), "gb10", None),
         "alerts": ("/alerts/", "gb10", None),
