@@ -37,10 +37,12 @@ class Played:
         return {one["kind"] for one in self.told[name]["found"]}
 
 
-def judged(report: dict[str, Any], *, now: float, model: str | None = None) -> dict[str, Any]:
+def judged(
+    report: dict[str, Any], *, now: float, model: str | None = None, seconds: int = 130
+) -> dict[str, Any]:
     """What two minutes of one report would be told, as if they ended at `now`."""
     played = Played(model=model)
-    told = played.play(130, spark=report)
+    told = played.play(seconds, spark=report)
     for one in told["found"]:
         one["since"] = now - 100
     return told
