@@ -10,10 +10,11 @@ from typing import Any
 
 import orjson
 import structlog
+from channels.db import database_sync_to_async
 
 from metrics_app.hub import CODE_ACCESS_ENDED, Hub, Socket, tasks_end
 from metrics_app.log_following import log_follow
-from metrics_app.socket_access import access_of
+from metrics_app.socket_access import Access, access_of, key_access
 from metrics_app.socket_picture import snapshot_frame
 from sparkweb.request_threads import Receive, Scope, Send
 
@@ -24,6 +25,7 @@ FRAME_LIMIT_BYTES = 4096
 LOGS_AT_ONCE = 4
 RESYNC_SECONDS = 2.0
 ABORT_EXTENSION = "sparkweb.abort"
+FRAMED_EXTENSION = "sparkweb.framed"
 
 
 class BadFrame(ValueError):
@@ -39,11 +41,12 @@ class LiveSocket:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         await send({"type": "websocket.accept"})
-        access = access_of(_unwrapped(scope["user"]), scope["session"])
+        access = await _access(scope)
         if access is None:
             await send({"type": "websocket.close", "code": CODE_ACCESS_ENDED})
             return
-        socket = Socket(send, access, scope.get("extensions", {}).get(ABORT_EXTENSION))
+        extensions = scope.get("extensions", {})
+        socket = Socket(send, access, extensions.get(ABORT_EXTENSION), extensions.get(FRAMED_EXTENSION))
         conversation = Conversation(self.hub, socket)
         self.hub.add(socket)
         try:
@@ -153,6 +156,14 @@ def _offset(frame: dict[str, Any]) -> str:
     if not isinstance(after, str) or not re.fullmatch(r"\d{1,20}(-\d{1,20})?", after):
         raise BadFrame("after is no offset")
     return after
+
+
+async def _access(scope: Scope) -> Access | None:
+    """The API key of a handshake that names one, else its session; None for neither."""
+    words = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+    if words:
+        return await database_sync_to_async(key_access)(words[0])
+    return access_of(_unwrapped(scope["user"]), scope["session"])
 
 
 def _unwrapped(user: Any) -> Any:

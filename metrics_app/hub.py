@@ -1,7 +1,7 @@
 """One subscription per web process, fanned out to its sockets.
 
-Frames arrive as ready JSON text and go out unchanged. A socket that cannot
-keep up gets the newest frame of each key, never a backlog; one that takes
+Frames arrive as ready JSON text and go out unchanged, made bytes of the wire
+once for all sockets. A socket that cannot keep up gets the newest frame of each key, never a backlog; one that takes
 nothing for 15 s is cut off. The hub itself notices when figures stop, whether
 Redis, control or the node fell silent, and says so by `node_status`.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from metrics_app.models import NodeStatus
 from metrics_app.socket_access import Access, access_lost
 from metrics_app.socket_picture import NodeRow, Picture, nodes_read, picture_make
 from sparkweb.shared_streams import shared_streams
+from sparkweb.socket_frames import framed
 
 log = structlog.get_logger(__name__)
 
@@ -48,31 +49,40 @@ _LATE: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks weakly
 
 @dataclass(eq=False)
 class Socket:
-    """One browser: what it may see, and the newest frame of each key that it has not been sent yet."""
+    """One browser: what it may see, and the newest frame of each key that it has not been sent yet.
+
+    `send_framed` takes bytes of the wire, where the server offers that; a frame is then bytes,
+    else text.
+    """
 
     send: Callable[[dict[str, Any]], Any]
     access: Access
     abort: Callable[[], None] | None = None
-    pending: dict[str, str] = field(default_factory=dict)
+    send_framed: Callable[[bytes], Awaitable[None]] | None = None
+    pending: dict[str, str | bytes] = field(default_factory=dict)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     code: int | None = None
     writing_since: float | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def offer(self, key: str, text: str) -> None:
-        """Have `text` sent; it replaces an unsent frame of the same key."""
+    def offer(self, key: str, text: str, wire: bytes | None = None) -> None:
+        """Have `text` sent, or `wire`, the same framed; it replaces an unsent frame of the same key."""
         if key not in self.pending and len(self.pending) >= PENDING_KEYS:
             del self.pending[next(iter(self.pending))]
-        self.pending[key] = text
+        self.pending[key] = text if wire is None or self.send_framed is None else wire
         self.wake.set()
 
-    async def write(self, text: str) -> None:
-        """Send one frame now, waiting for those before it."""
+    async def write(self, frame: str | bytes) -> None:
+        """Send one frame now, text or bytes of the wire, waiting for those before it."""
         async with self._turn:
             self.writing_since = time.monotonic()
             try:
-                await self.send({"type": "websocket.send", "text": text})
+                if isinstance(frame, str):
+                    await self.send({"type": "websocket.send", "text": frame})
+                else:
+                    assert self.send_framed is not None
+                    await self.send_framed(frame)
             finally:
                 self.writing_since = None
 
@@ -82,8 +92,8 @@ class Socket:
             await self.wake.wait()
             self.wake.clear()
             batch, self.pending = self.pending, {}
-            for text in batch.values():
-                await self.write(text)
+            for frame in batch.values():
+                await self.write(frame)
 
     def close(self, code: int) -> None:
         """End this socket with a close code."""
@@ -142,8 +152,9 @@ class Hub:
         """Offer one frame, already JSON, to every socket."""
         if key.startswith("node:"):
             self._node_heard(key.removeprefix("node:"))
+        wire = framed(text) if self.sockets else None
         for socket in self.sockets:
-            socket.offer(key, text)
+            socket.offer(key, text, wire)
 
     async def picture(self) -> Picture:
         """Return what a new socket is told first, made at most once a second for all of them."""

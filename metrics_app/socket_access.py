@@ -1,4 +1,4 @@
-"""Whether the login behind a socket still holds."""
+"""Whether the login, or the API key, behind a socket still holds."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from typing import Any
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from sparkweb.accounts.models import User
+from rest_framework.exceptions import AuthenticationFailed
+
+from sparkweb.accounts.authentication import bearer_key
+from sparkweb.accounts.models import ApiKey, User
+from sparkweb.accounts.permissions import scopes_rank
 
 
 @dataclass(frozen=True)
 class Access:
-    """The login that a socket was opened with."""
+    """The login that a socket was opened with, or the API key: then `key_id`, and no session."""
 
     session_key: str
     user_id: int
     username: str
     role: str
     auth_hash: str
+    key_id: int = 0
 
 
 def access_of(user: Any, session: Any) -> Access | None:
@@ -31,12 +36,36 @@ def access_of(user: Any, session: Any) -> Access | None:
     return Access(session.session_key, user.pk, user.username, user.role, user.get_session_auth_hash())
 
 
-def access_lost(accesses: list[Access]) -> set[Access]:
-    """Return the logins that ended: logged out, expired, disabled, new password or other role.
+def key_access(header: str) -> Access | None:
+    """Return the access of an Authorization header, or None for one that opens nothing."""
+    try:
+        key = bearer_key(header)
+    except AuthenticationFailed:
+        return None
+    if key is None or not scopes_rank(key.scopes):
+        return None
+    return Access("", key.user_id, key.user.username, key.user.role, "", key.pk)
 
-    Two queries for any number of sockets.
-    """
-    wanted = set(accesses)
+
+def access_lost(accesses: list[Access]) -> set[Access]:
+    """Return the accesses that ended, of sessions and of keys. At most three queries for any number."""
+    keys = {one for one in accesses if one.key_id}
+    return _logins_lost(set(accesses) - keys) | _keys_lost(keys)
+
+
+def _keys_lost(wanted: set[Access]) -> set[Access]:
+    """Those whose key was revoked, deleted or has expired, or reads no more, or whose owner is disabled."""
+    if not wanted:
+        return set()
+    rows = ApiKey.objects.select_related("user").filter(pk__in={one.key_id for one in wanted})
+    held = {key.pk for key in rows if key.is_usable and scopes_rank(key.scopes)}
+    return {one for one in wanted if one.key_id not in held}
+
+
+def _logins_lost(wanted: set[Access]) -> set[Access]:
+    """Those that logged out, expired, were disabled, have a new password or another role."""
+    if not wanted:
+        return set()
     sessions = set(
         Session.objects.filter(
             session_key__in={one.session_key for one in wanted}, expire_date__gt=timezone.now()

@@ -1,7 +1,9 @@
-"""Sockets are opened only by our own pages: host listed, origin the same to the port.
+"""Sockets are opened only by our own pages: host listed, origin the same to the port; or by programs.
 
 Browsers let any page open a socket to any server and send its cookies along;
 the Origin header is what tells ours from theirs. Source: RFC 6455, section 10.2.
+A program with an API key sends no Origin and an Authorization header, which no page can
+have a browser send with a socket.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ def origin_refusal(scope: Scope) -> str | None:
     if not domain or not validate_host(domain, settings.ALLOWED_HOSTS):
         return f"Host {host!r} is not in SPARKWEB_ALLOWED_HOSTS"
     if not origin:
-        return "there is no Origin header"
+        named = [name for name, _ in scope["headers"] if name.lower() in (b"origin", b"authorization")]
+        return None if named == [b"authorization"] else "there is no Origin header"
     if origin in settings.CSRF_TRUSTED_ORIGINS or origin == f"{_scheme(scope)}://{host}":
         return None
     return f"Origin {origin!r} is not {_scheme(scope)}://{host}"

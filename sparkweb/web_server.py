@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import uvicorn
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 STOP_SECONDS = 1
@@ -26,13 +27,25 @@ class PortTaken(Exception):
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """Lets the application abort a connection: closing waits until everything unsent is sent."""
+    """Lets the application abort a connection, for closing waits until everything unsent is sent; and
+    send what was framed once for all sockets (sparkweb/socket_frames.py)."""
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):
             extensions: dict[str, Any] = cast("dict[str, Any]", self.scope["extensions"])
             extensions["sparkweb.abort"] = self.transport.abort
+            extensions["sparkweb.framed"] = self.send_framed
+
+    async def send_framed(self, data: bytes) -> None:
+        """Send whole frames as they are, once the peer has taken enough of those before.
+
+        Right only without compression. Raises ClientDisconnected.
+        """
+        await self.writable.wait()
+        if self.disconnected or self.close_sent or self.transport.is_closing():
+            raise ClientDisconnected
+        self.transport.write(data)
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 HOUR = 3_600
 DAY = 86_400
+FOLD_LIMIT = 4
+KEEP_SLACK = 1.01
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,12 @@ def tiers_make(*, raw: int, ten: int, minute: int, quarter: int, largest: int = 
 
 
 def tier_for(tiers: tuple[Tier, ...], *, start: float, end: float, now: float, points: int) -> Tier:
-    """The finest tier that reaches back to `start` and needs at most `points` points.
+    """The finest tier that reaches back to `start` and has at most four steps for each of `points` points.
 
     Where none reaches back that far, the one that reaches furthest; where all have too many
-    points, the coarsest.
+    steps, the coarsest. A tier reaches back a hundredth further than it is kept: the last hour
+    is asked for a moment after it has begun.
     """
-    reaching = [tier for tier in tiers if start >= now - tier.keep] or [tiers[-1]]
-    fitting = [tier for tier in reaching if (end - start) / tier.step <= points]
+    reaching = [tier for tier in tiers if start >= now - tier.keep * KEEP_SLACK] or [tiers[-1]]
+    fitting = [tier for tier in reaching if (end - start) / tier.step <= FOLD_LIMIT * points]
     return (fitting or [reaching[-1]])[0]

@@ -25,17 +25,8 @@ class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer <key>`. `request.auth` is the ApiKey."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
-        header = request.META.get("HTTP_AUTHORIZATION", "")
-        kind, _, text = header.partition(" ")
-        if kind.lower() != "bearer":
-            return None
-        key = ApiKey.objects.select_related("user").filter(key_hash=ApiKey.hash_of(text.strip())).first()
-        if key is None:
-            raise AuthenticationFailed("This API key is not known. Make a new one on the page API keys.")
-        if not key.is_usable:
-            raise AuthenticationFailed(_why_unusable(key))
-        _note_use(key)
-        return key.user, key
+        key = bearer_key(request.META.get("HTTP_AUTHORIZATION", ""))
+        return (key.user, key) if key else None
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
@@ -46,6 +37,23 @@ class LoginSessionAuthentication(SessionAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
+
+
+def bearer_key(header: str) -> ApiKey | None:
+    """Return the API key of an Authorization header; None where it is of another kind.
+
+    Raises AuthenticationFailed for a key that is not known or not usable.
+    """
+    kind, _, text = header.partition(" ")
+    if kind.lower() != "bearer":
+        return None
+    key = ApiKey.objects.select_related("user").filter(key_hash=ApiKey.hash_of(text.strip())).first()
+    if key is None:
+        raise AuthenticationFailed("This API key is not known. Make a new one on the page API keys.")
+    if not key.is_usable:
+        raise AuthenticationFailed(_why_unusable(key))
+    _note_use(key)
+    return key
 
 
 def _why_unusable(key: ApiKey) -> str:
