@@ -1,9 +1,10 @@
 """One subscription per web process, fanned out to its sockets.
 
-Frames arrive as ready JSON text and go out unchanged, made bytes of the wire
-once for all sockets. A socket that cannot keep up gets the newest frame of each key, never a backlog; one that takes
-nothing for 15 s is cut off. The hub itself notices when figures stop, whether
-Redis, control or the node fell silent, and says so by `node_status`.
+Frames arrive as ready JSON text and go out unchanged, made bytes of the wire once
+for all sockets. A socket that cannot keep up gets the newest frame of each key,
+never a backlog; one that takes nothing for 15 s is cut off. The hub itself notices
+when figures stop, whether Redis, control or the node fell silent, and says so by
+`node_status`.
 """
 
 from __future__ import annotations

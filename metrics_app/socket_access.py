@@ -7,7 +7,6 @@ from typing import Any
 
 from django.contrib.sessions.models import Session
 from django.utils import timezone
-
 from rest_framework.exceptions import AuthenticationFailed
 
 from sparkweb.accounts.authentication import bearer_key

@@ -18,6 +18,7 @@ const compare = document.querySelector("[data-compare]");
 const charts = [];
 let asked = null;
 let later = 0;
+let frame = 0;
 
 /** `range` set: the span ends now and moves on; else it stands. */
 function show(start, end, range = 0) {
@@ -32,12 +33,18 @@ function live(range) {
   show(end - range, end, range);
 }
 
+/** Charts move once for each frame of the screen, however often the mouse tells; the rest when it rests. */
 function draw() {
-  for (const chart of charts) chart.move();
-  words();
-  remember();
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    for (const chart of charts) chart.move();
+    words();
+  });
   clearTimeout(later);
-  later = setTimeout(load, FETCH_AFTER_MS);
+  later = setTimeout(() => {
+    remember();
+    load();
+  }, FETCH_AFTER_MS);
 }
 
 function words() {

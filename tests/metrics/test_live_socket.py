@@ -9,10 +9,14 @@ from typing import Any
 
 import orjson
 import pytest
+from django.utils import timezone
 from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from metrics_app.hub import SLOW_SECONDS, Hub, Socket
-from metrics_app.socket_access import Access
+from metrics_app.socket_access import Access, access_lost, key_access
+from sparkweb.accounts.models import ApiKey, User
+from sparkweb.socket_frames import framed
 from tests.support.web import Publisher, WebProcess
 
 MEMBER = "0123456789abcdef"
@@ -106,9 +110,43 @@ async def test_there_are_no_other_sockets(web: WebProcess, cookie: str) -> None:
     assert await refused(web, cookie, Path="/ws/other/") == 403
 
 
-async def test_an_api_key_opens_no_socket(web: WebProcess, admin_key: str) -> None:
-    async with web.socket("", Authorization=f"Bearer {admin_key}") as browser:
-        assert await browser.closed() == 4401
+def program(key: str) -> dict[str, str]:
+    """What a program sends: its key, and no Origin."""
+    return {"Authorization": f"Bearer {key}", "Origin": ""}
+
+
+@pytest.mark.parametrize("scope", ["read", "operate", "admin"])
+async def test_a_program_with_a_key_gets_what_pages_get(web: WebProcess, scope: str) -> None:
+    async with web.socket("", **program(web.key(scope))) as socket, web.publisher() as publisher:
+        assert [node["name"] for node in (await socket.until("hello"))["nodes"]] == ["spark-1"]
+        await socket.until("history", node="spark-1")
+        await published(publisher, socket, "node:spark-1", snapshot())
+
+
+@pytest.mark.parametrize("header", ["Bearer not-a-key", "Bearer ", "Basic YWRtaW46YWRtaW4="])
+async def test_a_key_that_opens_nothing_is_told_so(web: WebProcess, cookie: str, header: str) -> None:
+    async with web.socket(cookie, Authorization=header) as socket:
+        assert await socket.closed() == 4401
+
+
+def test_a_key_without_a_scope_that_reads_opens_nothing(db: None) -> None:
+    text = "a key of another time"
+    key = ApiKey.objects.create(
+        user=User.objects.create_user("robot", password=None), key_hash=ApiKey.hash_of(text), scopes=["other"]
+    )
+    assert key_access(f"Bearer {text}") is None
+    ApiKey.objects.update(scopes=["read"])
+    access = key_access(f"bearer {text}")
+    assert access is not None
+    assert access.key_id == key.pk
+    assert access_lost([access]) == set()
+    ApiKey.objects.update(expires_at=timezone.now())
+    assert access_lost([access]) == {access}
+
+
+async def test_a_key_does_not_open_a_socket_to_another_origin(web: WebProcess, admin_key: str) -> None:
+    assert await refused(web, **{**program(admin_key), "Origin": "http://evil.example"}) == 403
+    assert await refused(web, **program(admin_key), Host="rebound.example") == 403
 
 
 # What it tells -------------------------------------------------------------------
@@ -289,6 +327,35 @@ async def test_a_change_of_the_user_closes_the_socket(
         assert await browser.closed() == 4401
 
 
+async def test_a_revoked_key_closes_its_socket_alone(web: WebProcess, admin_key: str) -> None:
+    made, key = await asyncio.to_thread(
+        web.call, "POST", "/api/keys", admin_key, {"name": "listener", "scopes": ["read"]}
+    )
+    assert made == 201, key
+    async with web.socket("", **program(key["key"])) as socket, web.socket("", **program(admin_key)) as other:
+        await socket.until("hello")
+        await other.until("hello")
+        status, _ = await asyncio.to_thread(web.call, "DELETE", f"/api/keys/{key['id']}", admin_key)
+        assert status in (200, 204)
+        assert await socket.closed() == 4401
+        async with web.publisher() as publisher:
+            await published(publisher, other, "node:spark-1", snapshot())
+
+
+async def test_a_disabled_owner_closes_the_sockets_of_keys(web: WebProcess, admin_key: str) -> None:
+    made, _ = await asyncio.to_thread(
+        web.call, "POST", "/api/users", admin_key, {"username": "robot", "password": WORD}
+    )
+    assert made == 201
+    async with web.socket("", **program(web.key("read", user="robot"))) as socket:
+        await socket.until("hello")
+        status, _ = await asyncio.to_thread(
+            web.call, "PATCH", "/api/users/robot", admin_key, {"is_active": False}
+        )
+        assert status == 200
+        assert await socket.closed() == 4401
+
+
 async def test_user_with_a_one_time_password_gets_no_figures(web: WebProcess, admin_key: str) -> None:
     web.call("POST", "/api/users", admin_key, {"username": "fresh", "password": WORD})
     async with web.socket(web.login("fresh", WORD)) as browser:
@@ -330,6 +397,44 @@ def test_a_socket_that_takes_nothing_is_aborted() -> None:
     assert aborted == [True]
     assert stuck.ended.is_set()
     assert not fine.ended.is_set()
+
+
+async def test_a_frame_is_made_bytes_once_for_all_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def counted(text: str) -> bytes:
+        made.append(text)
+        return framed(text)
+
+    monkeypatch.setattr("metrics_app.hub.framed", counted)
+    hub, sent, plain = Hub(), [], []
+
+    async def take(data: bytes) -> None:
+        sent.append(data)
+
+    async def send(message: dict[str, Any]) -> None:
+        plain.append(message["text"])
+
+    access = Access("s", 1, "viewer", "viewer", "h")
+    sockets = [Socket(send, access, send_framed=take) for _ in range(20)] + [Socket(send, access)]
+    for socket in sockets:
+        hub.add(socket)
+    pumps = [asyncio.create_task(socket.pump()) for socket in sockets]
+    hub.broadcast("node:spark-1", "{}")
+    async with asyncio.timeout(60):
+        while len(sent) < 20 or not plain:
+            await asyncio.sleep(0)
+    for pump in pumps:
+        pump.cancel()
+    assert made == ["{}"]
+    assert all(data is sent[0] for data in sent)
+    assert plain == ["{}"], "a server without the extension frames for itself"
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
+def test_our_frames_are_those_of_the_library(size: int) -> None:
+    text = "é" * (size // 2) + "x" * (size % 2)
+    assert framed(text) == Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
 def test_unsent_frames_are_bounded() -> None:

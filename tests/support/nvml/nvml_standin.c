@@ -11,6 +11,7 @@
  *   uma_total   like gb10, but the memory query answers with the host's RAM
  *   discrete    one card with everything
  *   two         two cards
+ *   eight       eight cards
  *   hot         discrete, slowed down by its own heat
  *   wedged      like gb10, busy at 507 MHz and 15 W
  *   legacy      discrete on a driver older than nvmlDeviceGetTemperatureV and memory v2
@@ -55,7 +56,7 @@ typedef struct { unsigned int gpu, memory; } Utilization;
 typedef struct { unsigned int version, sensor; int temperature; } TemperatureV1;
 typedef struct { unsigned int pid; unsigned long long bytes; unsigned int gpu_instance, compute_instance; } Process;
 
-static Device devices[2] = {{0}, {1}};
+static Device devices[8] = {{0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}};
 static int references = 0;
 static unsigned int calls = 0;
 
@@ -88,6 +89,7 @@ static int is(const char *name) { return strcmp(profile(), name) == 0; }
 static int unified(void) { return is("gb10") || is("uma_total") || is("wedged"); }
 static unsigned int present(void) {
     if (is("nogpu")) return 0;
+    if (is("eight")) return 8;
     return is("two") || is("lost") ? 2 : 1;
 }
 static void hang(void) { for (;;) pause(); }
