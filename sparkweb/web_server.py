@@ -15,6 +15,7 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 STOP_SECONDS = 1
 BACKLOG = 512
@@ -43,7 +44,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         Right only without compression. Raises ClientDisconnected.
         """
         await self.writable.wait()
-        if self.disconnected or self.close_sent or self.transport.is_closing():
+        if self.disconnected or self.conn.state is not State.OPEN:
             raise ClientDisconnected
         self.transport.write(data)
 
