@@ -160,7 +160,7 @@ def _offset(frame: dict[str, Any]) -> str:
 
 async def _access(scope: Scope) -> Access | None:
     """The API key of a handshake that names one, else its session; None for neither."""
-    words = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+    words = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"authorization"]
     if words:
         return await database_sync_to_async(key_access)(words[0])
     return access_of(_unwrapped(scope["user"]), scope["session"])

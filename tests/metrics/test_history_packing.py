@@ -108,9 +108,11 @@ def test_only_the_largest_containers_are_kept_in_coarse_tiers() -> None:
     ("ago", "span", "step"),
     [
         (900, 900, 1),
+        (HOUR + 5, HOUR, 1),
         (2 * HOUR, 2 * HOUR, 10),
         (DAY - 60, DAY - 60, 60),
         (7 * DAY, 7 * DAY, 900),
+        (30 * DAY, 30 * DAY, 900),
         (2 * DAY, 2 * HOUR, 60),
         (400 * DAY, DAY, 900),
         (700 * DAY, 700 * DAY, 6 * HOUR),
