@@ -1,13 +1,10 @@
 """Live frames under load: a real web process and Redis, frames published each second as control does.
 
-    python -m bench.sockets [--sockets 500] [--nodes 16] [--stalled 20] [--seconds 20] [--at-once] [--json]
+    python -m bench.sockets [--sockets 200] [--nodes 4] [--seconds 20] [--json]
 
 Latency is from just before a frame is handed to the channel layer until a browser's end has it. Sender and
 receivers share this process, so one clock measures both, and this process's own work counts against
-the result. Three runs of `--seconds`, one after another: one socket (the floor), all of them, and all
-of them beside `--stalled` ones that read nothing, until the hub cuts those off.
-
-Nodes send at moments of their own, as agents do; `--at-once` lets all of them send at the same moment.
+the result.
 """
 
 from __future__ import annotations
@@ -22,21 +19,19 @@ from typing import Any
 import uvloop
 
 from bench.figures import percentile, show
-from bench.socket_reader import Count, Reader, reader_open
-from tests.support.web import Publisher, WebProcess
+from tests.support.web import Browser, Publisher, WebProcess
 
-TARGET_MS = 150
+TARGET_MS = 250
 REPORT_GPUS = 1
 REPORT_CONTAINERS = 12
-OPEN_AT_ONCE = 20
-LATE_SECONDS = 10.0
-# Of the greeting alone, which is not measured: a whole one is a megabyte and a half for each socket.
-HISTORY_SECONDS = 60
-NODES = """
-from metrics_app.models import Node
-for number in range(1, {nodes} + 1):
-    Node.objects.get_or_create(name=f"spark-{{number}}")
-"""
+
+
+class Count:
+    """What the browsers have seen."""
+
+    def __init__(self) -> None:
+        self.milliseconds: list[float] = []
+        self.received = 0
 
 
 async def main_async(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -49,94 +44,83 @@ async def main_async(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _web_with_nodes(nodes: int) -> WebProcess:
     web = WebProcess().start()
-    web.manage("shell", "-c", NODES.format(nodes=nodes))
+    for number in range(1, nodes + 1):
+        web.manage("create_node", f"spark-{number}")
     streams = web.streams()
     for number in range(1, nodes + 1):
-        for second in range(HISTORY_SECONDS):
+        for second in range(900):
             streams.append(f"live:spark-{number}", {"t": float(second), "v": _series()})
     return web
 
 
 async def _run(web: WebProcess, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     cookie = await asyncio.to_thread(web.login)
-    count, stuck_count = Count(), Count()
-    rows = []
+    count, listening = Count(), asyncio.Semaphore(0)
+    done = asyncio.Event()
+    readers = [
+        asyncio.create_task(_read(web, cookie, count, listening, done)) for _ in range(arguments.sockets)
+    ]
+    for _ in readers:
+        await listening.acquire()
+    before, cpu_before = web.rss_bytes, _cpu_seconds(web)
+    memory = [before]
     async with web.publisher() as publisher:
-        readers = await _open(web, cookie, 1, count)
-        await _publish(publisher, arguments.nodes, 2, at_once=True)  # the first may find the group empty
-        rows.append(await _measure("one socket", web, publisher, readers, count, arguments))
-        readers += await _open(web, cookie, arguments.sockets - 1, count)
-        rows.append(await _measure("all", web, publisher, readers, count, arguments))
-        stalled = await _open(web, cookie, arguments.stalled, stuck_count, small=True)
-        for reader in stalled:
-            assert reader.transport
-            reader.transport.pause_reading()
-        what = f"all, beside {arguments.stalled} stalled"
-        rows.append(await _measure(what, web, publisher, readers, count, arguments))
-        rows[-1]["p99, times without stalled"] = rows[-1]["p99_ms"] / rows[-2]["p99_ms"]
-        for row in rows[1:]:
-            row["p99, times one socket"] = row["p99_ms"] / rows[0]["p99_ms"]
-            row["target_p99_ms"] = TARGET_MS
-    return rows
-
-
-async def _open(
-    web: WebProcess, cookie: str, number: int, count: Count, *, small: bool = False
-) -> list[Reader]:
-    gate = asyncio.Semaphore(OPEN_AT_ONCE)
-
-    async def one() -> Reader:
-        async with gate:
-            return await reader_open("127.0.0.1", web.port, cookie, count, small=small)
-
-    return list(await asyncio.gather(*(one() for _ in range(number))))
-
-
-async def _measure(
-    what: str,
-    web: WebProcess,
-    publisher: Publisher,
-    readers: list[Reader],
-    count: Count,
-    arguments: argparse.Namespace,
-) -> dict[str, Any]:
-    """Publish for so many seconds, wait for the last frames, and return a row."""
-    await asyncio.sleep(2)
-    count.clear()
-    begun, before = time.monotonic(), _cpu_seconds(web)
-    await _publish(publisher, arguments.nodes, arguments.seconds, at_once=arguments.at_once)
-    sent = len(readers) * arguments.nodes * arguments.seconds
-    until = time.monotonic() + LATE_SECONDS
-    while len(count.milliseconds) < sent and time.monotonic() < until:
-        await asyncio.sleep(0.1)
+        await _publish_second(publisher, arguments.nodes)  # the first may find the group empty
+        await asyncio.sleep(2)
+        count.milliseconds.clear()
+        count.received = 0
+        begun = time.monotonic()
+        for second in range(arguments.seconds):
+            await _publish_second(publisher, arguments.nodes)
+            await asyncio.sleep(max(0.0, begun + second + 1 - time.monotonic()))
+            memory.append(web.rss_bytes)
+        await asyncio.sleep(2)
     seconds = time.monotonic() - begun
-    return {
-        "sockets": what,
-        "number": len(readers),
-        "nodes": arguments.nodes,
-        "seconds": arguments.seconds,
-        "frames": sent,
-        "lost": sent - len(count.milliseconds),
-        "cut off": sum(reader.closed.is_set() for reader in readers),
-        "p50_ms": percentile(count.milliseconds, 50),
-        "p99_ms": percentile(count.milliseconds, 99),
-        "web_cpu_percent": 100 * (_cpu_seconds(web) - before) / seconds,
-        "rss_mib": web.rss_bytes / 2**20,
-    }
+    done.set()
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+    sent = arguments.sockets * arguments.nodes * arguments.seconds
+    return [
+        {
+            "sockets": arguments.sockets,
+            "nodes": arguments.nodes,
+            "seconds": arguments.seconds,
+            "frames": sent,
+            "lost": sent - count.received,
+            "p50_ms": percentile(count.milliseconds, 50),
+            "p99_ms": percentile(count.milliseconds, 99),
+            "target_p99_ms": TARGET_MS,
+            "web_cpu_percent": 100 * (_cpu_seconds(web) - cpu_before) / seconds,
+            "rss_mib_first": memory[0] / 2**20,
+            "rss_mib_half": memory[len(memory) // 2] / 2**20,
+            "rss_mib_last": memory[-1] / 2**20,
+        }
+    ]
 
 
-async def _publish(publisher: Publisher, nodes: int, seconds: int, *, at_once: bool) -> None:
-    """Publish a frame of each node each second, spread over the second or all at its start."""
-    begun, tasks = time.monotonic(), set()
-    for second in range(seconds):
-        for number in range(nodes):
-            due = begun + second + (0 if at_once else number / nodes)
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            task = asyncio.create_task(_publish_one(publisher, f"spark-{number + 1}"))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-    await asyncio.sleep(max(0.0, begun + seconds - time.monotonic()))
-    await asyncio.gather(*tasks)
+async def _read(
+    web: WebProcess, cookie: str, count: Count, listening: asyncio.Semaphore, done: asyncio.Event
+) -> None:
+    async with web.socket(cookie) as browser:
+        await browser.until("history", seconds=60)
+        listening.release()
+        while not done.is_set():
+            await _frame(browser, count)
+
+
+async def _frame(browser: Browser, count: Count) -> None:
+    text = await browser.connection.recv()
+    arrived = time.monotonic()
+    mark = text.find('"bench":')
+    if mark >= 0:
+        count.received += 1
+        count.milliseconds.append(1000 * (arrived - float(text[mark + 8 : text.index(",", mark)])))
+
+
+async def _publish_second(publisher: Publisher, nodes: int) -> None:
+    """Publish one frame for each node, at once: the worst case."""
+    await asyncio.gather(*(_publish_one(publisher, f"spark-{n}") for n in range(1, nodes + 1)))
 
 
 async def _publish_one(publisher: Publisher, node: str) -> None:
@@ -171,11 +155,9 @@ def _cpu_seconds(web: WebProcess) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sockets", type=int, default=500)
-    parser.add_argument("--nodes", type=int, default=16)
-    parser.add_argument("--stalled", type=int, default=20)
+    parser.add_argument("--sockets", type=int, default=200)
+    parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--seconds", type=int, default=20)
-    parser.add_argument("--at-once", action="store_true")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -18,7 +18,6 @@ const compare = document.querySelector("[data-compare]");
 const charts = [];
 let asked = null;
 let later = 0;
-let frame = 0;
 
 /** `range` set: the span ends now and moves on; else it stands. */
 function show(start, end, range = 0) {
@@ -33,18 +32,12 @@ function live(range) {
   show(end - range, end, range);
 }
 
-/** Charts move once for each frame of the screen, however often the mouse tells; the rest when it rests. */
 function draw() {
-  frame ||= requestAnimationFrame(() => {
-    frame = 0;
-    for (const chart of charts) chart.move();
-    words();
-  });
+  for (const chart of charts) chart.move();
+  words();
+  remember();
   clearTimeout(later);
-  later = setTimeout(() => {
-    remember();
-    load();
-  }, FETCH_AFTER_MS);
+  later = setTimeout(load, FETCH_AFTER_MS);
 }
 
 function words() {
