@@ -95,7 +95,9 @@ def name_of(command: bytes) -> str:
     words = command.decode(errors="replace").rstrip("\0").split("\0")
     if len(words) == 1 and not words[0].startswith("/"):
         return words[0].split(" -")[0].strip()[:NAME_LENGTH]
-    program = words[0].split(" ")[0].rsplit("/", 1)[-1]
+    # A title that the process gave itself has options behind blanks; the path of a program may hold blanks.
+    path = words[0].split(" ")[0] if len(words) == 1 else words[0]
+    program = path.rsplit("/", 1)[-1]
     if program.startswith("python"):
         return f"{program} {_script(words[1:])}".strip()[:NAME_LENGTH]
     return program[:NAME_LENGTH]

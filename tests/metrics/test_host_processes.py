@@ -88,3 +88,9 @@ def test_namespace_of_a_container_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "self/ns/pid").symlink_to("pid:[4026532198]")
     assert Processes(tmp_path).hidden
     assert Processes().hidden == (os.readlink("/proc/self/ns/pid") != "pid:[4026531836]")
+
+
+def test_a_program_below_a_path_with_spaces_has_its_own_name() -> None:
+    assert name_of(b"/home/an owner/.venv/bin/python3\0-m\0vllm\0") == "python3 vllm"
+    assert name_of(b"/opt/my tools/serve\0--key\0secret\0") == "serve"
+    assert name_of(b"/usr/bin/foo --title of its own") == "foo"

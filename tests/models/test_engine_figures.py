@@ -246,7 +246,7 @@ def test_a_hanging_engine_holds_up_no_other(
     asked = {
         name: ProbeSpec("openai", one.port) for name, one in [("good", good), ("bad", bad), ("bare", bare)]
     }
-    watch = EngineWatch(lambda: dict(asked))
+    watch = EngineWatch(lambda: dict(asked), lambda _: None, 60.0)
     watch.start()
     try:
         wait_for(lambda: (watch.entry("good") or {}).get("requests_running") == 2, "the good one is read", 60)

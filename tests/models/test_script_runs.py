@@ -58,7 +58,7 @@ class House:
 
     def server(self, before: str = "") -> None:
         (self.folder / "server.py").write_text(SERVER)
-        self.script(body=f"{before}\nexec {sys.executable} {self.folder}/server.py")
+        self.script(body=f"{before}\nexec '{sys.executable}' '{self.folder}/server.py'")
 
     def spec(self, port: int, kind: str = "none", **fields: Any) -> ScriptSpec:
         given: dict[str, Any] = {

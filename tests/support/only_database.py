@@ -10,7 +10,8 @@ FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     kept = [item for item in items if _touches_database(item)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    known = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in known])
     items[:] = kept
 
 
