@@ -201,7 +201,9 @@ class LaunchViewSet(LogActions, ReadOnlyModelViewSet[Launch]):
     )
     @action(detail=True, methods=["post"])
     def stop(self, request: Request, uid: str) -> Response:
-        wanted = StopWrite(data=request.data)
+        # Older clients post no body, or an empty form: they stop what SparkWeb started itself.
+        is_json = (request.content_type or "").startswith("application/json")
+        wanted = StopWrite(data=request.data if is_json else {})
         wanted.is_valid(raise_exception=True)
         launch = launch_stop(
             launch=self.get_object(), actor=api_actor(request), confirm=wanted.validated_data["confirm"]

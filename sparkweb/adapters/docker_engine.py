@@ -285,11 +285,20 @@ class DockerEngine:
         self, timeout: int, send: Callable[[docker.APIClient], Any], about: ContainerOrder | str | None = None
     ) -> Any:
         try:
-            return send(self._client(timeout))
+            return self._sent(timeout, send)
         except docker.errors.APIError as error:
             raise self._translated(error, about) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise unavailable(error, self.base_url, timeout) from error
+
+    def _sent(self, timeout: int, send: Callable[[docker.APIClient], Any]) -> Any:
+        try:
+            return send(self._client(timeout))
+        except ValueError as error:
+            # urllib3 looked at a pooled connection that another thread had closed; it was not used yet.
+            if "file descriptor" not in str(error):
+                raise
+            return send(self._client(timeout))
 
     def _client(self, timeout: int) -> docker.APIClient:
         with self._lock:

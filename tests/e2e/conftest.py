@@ -62,6 +62,9 @@ def site(transactional_db: None, page_redis: RedisServer) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.port}"
     server.terminate()
     connections.close_all()
+    # The next test of this worker may know a node of the same name, and no report of it.
+    with page_redis.client() as client:
+        client.flushall()
 
 
 class PlayedSocket:

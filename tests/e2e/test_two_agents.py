@@ -193,5 +193,7 @@ def test_nobody_complained_but_where_it_was_asked_for(stack: Stack, spark_2: Sec
         "facts wait",
         "another installation",
         "cannot start",
+        "logs wait in the spool",
+        "piece of a log was refused",
     )
     assert log_complaints(stack.folder, *expected) == []

@@ -13,6 +13,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from models_app.node.script_runs import ScriptRuns
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.docker_errors import ContainerBusy, ContainerMissing, EngineDown, ImageMissing
 from sparkweb.adapters.docker_types import ContainerOrder
@@ -154,8 +155,9 @@ def test_killed_engine_ends_its_containers_and_no_other_conclusion_is_drawn(
 
 
 def test_nothing_is_known_before_the_first_answer(
-    docker_host: str, tmp_path: Path, installation: str
+    docker_host: str, tmp_path: Path, installation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ScriptRuns, "is_used", False)  # where scripts may run, they are known without Docker
     path = tmp_path / "later.sock"
     node = Node(f"unix://{path}", tmp_path, installation)
     try:
