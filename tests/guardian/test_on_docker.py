@@ -151,8 +151,8 @@ def test_start_that_eats_too_much_goes_and_the_ready_one_stays(machine: Machine,
 def test_below_the_lower_floor_ready_ones_go_by_priority(machine: Machine) -> None:
     machine.run("pinned", 60, AT_ONCE, priority=-9, pinned=True)
     low = machine.run("low", 60, AT_ONCE)
-    machine.run("high", 60, AT_ONCE, priority=5)
     machine.node.models.guarded.rank(low.member, 3, False)  # changed while it runs
+    machine.run("high", 60, AT_ONCE, priority=5)  # the plan that has it was written after the change
     for name in ("pinned", "low", "high"):
         machine.eat(name)
     act = machine.act_on(low)
