@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
+import redis
+from django.conf import settings
 from django.core.cache import cache
 from django.test import Client
 
@@ -30,8 +33,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _cold_cache() -> Iterator[None]:
-    """Throttles count in the cache; no test inherits another's count."""
+    """Throttles count in the cache; no test inherits another's count, nor what others told of a node.
+
+    Once a page test of this worker has started a Redis at the address in settings, whatever tests do
+    with reports is kept there.
+    """
     cache.clear()
+    socket = settings.DATA_DIR / "run" / "redis.sock"
+    if socket.exists():
+        with contextlib.suppress(redis.ConnectionError), redis.Redis(unix_socket_path=str(socket)) as client:
+            client.flushall()
     yield
     cache.clear()
 

@@ -35,10 +35,10 @@ def stack(house: Stack) -> Iterator[Stack]:
 
 
 def starting(stack: Stack, load_seconds: str = "6") -> str:
-    """A launch of the stand-in that is loading right now."""
+    """A launch of the stand-in that is loading right now, or was: 0.2 s are soon over."""
     stack.import_standin(image=STANDIN, STANDIN_LOAD_SECONDS=load_seconds)
     uid = stack.launch_start()
-    stack.wait_state(uid, "loading")
+    stack.wait_state(uid, "loading", "ready")
     return uid
 
 
