@@ -72,7 +72,7 @@ export class HistoryChart {
       height: this.box.clientHeight || 190,
       legend: { show: false },
       padding: [8, 8, 0, 0],
-      axes: [axis, { ...axis, size: 70, ...(this.panel.unit === "bytes" ? { incrs: BINARY } : {}), values: (_plot, ticks) => ticks.map((value) => this.words(value)) }],
+      axes: [axis, { ...axis, size: 80, ...(this.panel.unit === "bytes" ? { incrs: BINARY } : {}), values: (_plot, ticks) => ticks.map((value) => this.words(value)) }],
       scales: {
         x: { time: true, range: () => [this.view.start, this.view.end] },
         y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), top ?? Math.max((high ?? 0) * 1.08, this.panel.unit === "bytes" ? 2 ** 20 : 1)] },
