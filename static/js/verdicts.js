@@ -22,9 +22,11 @@ function drawVerdict(line, verdict, now) {
   keyed(line.querySelector("[data-evidence]"), verdict.evidence, (row) => row.name, () => make("span"), (item, row) => setText(item, `${row.name} ${row.words}`));
 }
 
+const SOON_SECONDS = 600;
+
 function drawLedger(card, { memory, exhausted_in_seconds: seconds }) {
   const soon = card.querySelector("[data-exhausted]");
-  soon.hidden = seconds === null || seconds > 3600;
+  soon.hidden = seconds === null || seconds > SOON_SECONDS; // a program that starts falls steeply for a while
   if (!soon.hidden) setText(soon, `At the pace of the last half minute nothing is left in ${span(seconds)}.`);
   keyed(card.querySelector("[data-rows]"), memory.rows, (row) => `${row.kind} ${row.name}`, () => fromTemplate("ledger-row"), (line, row) => {
     setText(line.querySelector("[data-name]"), row.name);
