@@ -26,4 +26,4 @@ app.conf.update(
         "sessions": {"task": "sparkweb.accounts.tasks.sessions_clear", "schedule": 86400.0},
     },
 )
-app.autodiscover_tasks(["sparkweb.accounts", "sparkweb.outbox", "models_app", "metrics_app"])
+app.autodiscover_tasks(["sparkweb.accounts", "sparkweb.outbox", "models_app", "metrics_app", "sandbox_app"])

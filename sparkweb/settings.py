@@ -121,6 +121,7 @@ INSTALLED_APPS = [
     "sparkweb.outbox",
     "metrics_app",
     "models_app",
+    "sandbox_app",
     "channels",
     "rest_framework",
     "drf_spectacular",

@@ -60,6 +60,7 @@ LIMITS = {
     "from": Limit(10_000, None),
     "log": Limit(4_000, 7 * 86400),
     "live": Limit(900, 86400),
+    "tool": Limit(2_000, 3600),
 }
 DEFAULT_LIMIT = Limit(1_000, 86400)
 

@@ -68,6 +68,7 @@ def agent_acl(node_name: str) -> list[str]:
         f"report:{node_name}",
         f"from:{node_name}",
         f"log:{node_name}:*",
+        f"tool:{node_name}:*",
         queue,
         f"_kombu.binding.{queue}",
         f"_kombu.binding_permanent.{queue}",
