@@ -80,7 +80,10 @@ class SessionJob:
 
 @dataclass(frozen=True)
 class Job:
-    """One run. `arguments` is None where the node must fetch them from web (their digest is given)."""
+    """One run. `arguments` is None where the node must fetch them from web (their digest is given).
+
+    `program` is the runner's path within the tool's folder, or the name of a runner on the host.
+    """
 
     run: str
     generation: int
@@ -89,6 +92,7 @@ class Job:
     tool: str
     tool_digest: str
     runner: Runner
+    program: str
     policy: Policy
     arguments: dict[str, Any] | None
     arguments_digest: str
