@@ -151,6 +151,8 @@ class ToolRun(models.Model):
     tool = models.ForeignKey(Tool, null=True, on_delete=models.SET_NULL, related_name="runs")
     tool_name = models.CharField(max_length=64, db_index=True)
     tool_digest = models.CharField(max_length=64)
+    runner = models.CharField(max_length=12, default="container", help_text="container or host")
+    program = models.CharField(max_length=120, blank=True, help_text="What of the tool is run.")
     session = models.ForeignKey(ToolSession, null=True, on_delete=models.SET_NULL, related_name="runs")
     replay_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="replays")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
