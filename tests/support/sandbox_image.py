@@ -30,7 +30,10 @@ TAG = "sparkweb-test/sandbox:latest"
 
 _LABEL = "sparkweb-test.made-from"
 _PACKAGES = ("numpy", "pandas", "matplotlib")
-_PROGRAMS = ["bash", "sh", "cat", "cp", "cut", "chmod", "date", "dd", "df", "du", "echo", "env", "false", "find", "grep", "head", "id", "kill", "ln", "ls", "mkdir", "mkfifo", "mount", "mv", "nice", "ps", "printf", "pwd", "readlink", "rm", "sed", "seq", "setsid", "sleep", "sort", "stat", "tail", "tee", "timeout", "touch", "tr", "true", "uname", "uniq", "wc", "xargs", "yes", "unshare", "awk", "gzip", "tar", "node"]
+_PROGRAMS = """
+    bash sh cat cp cut chmod date dd df du echo env false find grep head id kill ln ls mkdir mkfifo mount mv nice ps
+    printf pwd readlink rm sed seq setsid sleep sort stat tail tee timeout touch tr true uname uniq unshare wc xargs
+    yes awk gzip tar node"""
 _LEFT_OUT = re.compile(
     r"/(test|tests|idlelib|lib2to3|ensurepip|tkinter|turtledemo|__pycache__|site-packages|dist-packages)(/|$)"
     r"|/config-3[^/]*(/|$)|\.(a|pyi|pyx|pxd|h|c)$"
@@ -81,7 +84,7 @@ def _tree_write(path: Path) -> None:
 def _files() -> Iterator[tuple[str, Path]]:
     """Pairs of a path in the image and a file of this machine."""
     binaries: list[Path] = []
-    for name in _PROGRAMS:
+    for name in _PROGRAMS.split():
         found = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
         if found:
             yield f"usr/bin/{name}", Path(found).resolve()
@@ -95,7 +98,7 @@ def _files() -> Iterator[tuple[str, Path]]:
     library = Path(sysconfig.get_path("stdlib"))
     inside = f"usr/local/lib/{version}"
     yield from _below(library, inside)
-    binaries += [path for path in (library / "lib-dynload").glob("*.so")]
+    binaries += list((library / "lib-dynload").glob("*.so"))
     for target, source in _packages():
         # Debian's Python looks into dist-packages, others into site-packages.
         for folder in ("site-packages", "dist-packages") if _is_debian() else ("site-packages",):
@@ -128,9 +131,8 @@ def _packages() -> Iterator[tuple[str, Path]]:
             package = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-        for need in package.requires or []:
-            if "extra ==" not in need:
-                waiting.append(re.split(r"[^A-Za-z0-9._-]", need)[0])
+        needs = [need for need in package.requires or [] if "extra ==" not in need]
+        waiting += [re.split(r"[^A-Za-z0-9._-]", need)[0] for need in needs]
         for file in package.files or []:
             text = str(file)
             if not text.startswith("..") and not _LEFT_OUT.search(f"/{text}"):
