@@ -31,9 +31,9 @@ TAG = "sparkweb-test/sandbox:latest"
 _LABEL = "sparkweb-test.made-from"
 _PACKAGES = ("numpy", "pandas", "matplotlib")
 _PROGRAMS = """
-    bash sh cat cp cut chmod date dd df du echo env false find grep head id kill ln ls mkdir mkfifo mount mv nice
-    ps printf pwd readlink rm sed seq setsid sleep sort stat tail tee timeout touch tr true uname uniq unshare
-    wc xargs yes awk gzip tar node"""
+    bash sh cat cp cut chmod date dd df du echo env false find grep head id kill ln ls mkdir mkfifo mount mv
+    nice ps printf pwd readlink rm sed seq setsid sleep sort stat tail tee timeout touch tr true uname
+    uniq unshare wc xargs yes awk gzip tar node"""
 _LEFT_OUT = re.compile(
     r"/(test|tests|idlelib|lib2to3|ensurepip|tkinter|turtledemo|__pycache__|site-packages|dist-packages)(/|$)"
     r"|/config-3[^/]*(/|$)|\.(a|pyi|pyx|pxd|h|c)$"
