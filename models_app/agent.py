@@ -42,6 +42,7 @@ from sparkweb import config
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.hf_hub import HubFile, files_of
 from sparkweb.failpoints import failpoint
+from sparkweb.node_link.journal import JournalUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +73,7 @@ class NodeModels:
         self._archive = archive
         self._followers = Followers(engine, streams, node_name, archive)
         self._prober = Prober()
+        self._prober.on_ready = self._ready_tell
         self._pulls = ModelPulls(self._facts, self._member_end)
         self._downloads = WeightDownloads(config.HF_CACHE, _hub_asker(secrets_dir))
         self._observer = Observer(
@@ -273,6 +275,15 @@ class NodeModels:
             "hang": self._engines.hang(one.id) if one.runs else None,
             "stale": self._observer.status.status != "ok",
         }
+
+    def _ready_tell(self, container_id: str) -> None:
+        """Let control know at once; should that fail, the next report says the same."""
+        one = self._observer.containers.get(container_id)
+        if one and one.identity:
+            try:
+                self._facts.answers(self._launch_entry(one))
+            except JournalUnavailable as trouble:
+                log.info("readiness not told; the report will", reason=str(trouble))
 
     def _script_entry(self, entry: dict[str, Any]) -> dict[str, Any]:
         runs = entry["phase"] == "running"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from models_app.attempts import attempt_again, members_stop
@@ -52,6 +53,13 @@ class Observations:
             self.nodes[node_name] = NodeView(docker_ok, members)
         if before is None or _outline(before.members) != _outline(members):
             self.changed.set()
+
+    def told(self, node_name: str, entry: dict[str, Any]) -> None:
+        """Take over one member's entry between two reports, and wake reconcile."""
+        with self._lock:
+            if view := self.nodes.get(node_name):
+                view.members[str(entry["member"])] = entry
+        self.changed.set()
 
     def docker_lost(self, node_name: str, entries: list[dict[str, Any]] | None) -> None:
         """Docker does not answer: containers stay as they were seen last; scripts are no containers."""
@@ -150,6 +158,13 @@ def start_refused(node_name: str, data: dict[str, Any]) -> None:
             str(data.get("code") or "start_refused")[:40],
             str(data.get("reason") or "The start failed")[:2000],
         )
+
+
+def container_ready(node_name: str, data: dict[str, Any]) -> None:
+    """An engine answers: what the next report says, up to a second earlier."""
+    member = _member(node_name, data)
+    if member and member.live and data.get("generation") == member.attempt.launch.generation:
+        transaction.on_commit(lambda: OBSERVED.told(node_name, data))
 
 
 def container_exited(node_name: str, data: dict[str, Any]) -> None:
@@ -278,6 +293,7 @@ def _at(value: Any) -> datetime | None:
 
 FACTS = {
     "container_created": container_created,
+    "container_ready": container_ready,
     "start_refused": start_refused,
     "container_exited": container_exited,
     "container_gone": container_gone,

@@ -59,6 +59,10 @@ class Facts:
                 self._announced.discard(container_id)
             raise
 
+    def answers(self, entry: dict[str, Any]) -> None:
+        """The engine answers as ready for the first time: its entry of the report, sooner than that."""
+        self._journal.add("container_ready", entry)
+
     def script_started(self, identity: Identity, adopted: bool) -> None:
         """A script of ours runs: what a container's creation is, without a container."""
         data = {"container_id": None, "image_digest": None, "adopted": adopted}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,6 +18,9 @@ TIMEOUT_SECONDS = 1.0
 # Engines write a log line for each question, so those that are well are asked less often.
 EVERY_SECONDS_WHEN_READY = 5.0
 EVERY_SECONDS = 0.9
+# A container that has just begun is asked at once and again so soon after, until somebody listens in it:
+# an engine that has nothing to load must not wait for the next second.
+FIRST_RESTS_SECONDS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25)
 THREADS = 8
 
 
@@ -47,6 +51,8 @@ class Prober:
         self._results: dict[str, ProbeResult] = {}
         self._due: dict[str, float] = {}
         self._were_ready: set[str] = set()
+        # Called with the container's id when this run of it answers as ready for the first time.
+        self.on_ready: Callable[[str], None] = lambda _: None
 
     def ask(self, container_id: str, probe: ProbeSpec) -> None:
         """Ask this engine in the background, if it is time and no question is under way."""
@@ -77,14 +83,38 @@ class Prober:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _ask(self, container_id: str, probe: ProbeSpec) -> None:
-        result = probe_once(probe, self.result(container_id))
-        rest = EVERY_SECONDS_WHEN_READY if result.ready and probe.kind != "none" else EVERY_SECONDS
+        before = self._before(container_id)
+        result = probe_once(probe, before or ProbeResult())
+        for rest in FIRST_RESTS_SECONDS if before is None else ():
+            if result.ready or result.health is not None or not self._is_asked(container_id):
+                break
+            time.sleep(rest)
+            result = probe_once(probe, result)
+        if self._keep(container_id, probe, result):
+            self.on_ready(container_id)
+
+    def _before(self, container_id: str) -> ProbeResult | None:
         with self._lock:
-            if container_id in self._due:
-                self._results[container_id] = result
-                if result.ready and probe.kind != "none":
-                    self._were_ready.add(container_id)
-                self._due[container_id] = time.monotonic() + rest
+            return self._results.get(container_id)
+
+    def _is_asked(self, container_id: str) -> bool:
+        """Whether nobody has forgotten it meanwhile."""
+        with self._lock:
+            return container_id in self._due
+
+    def _keep(self, container_id: str, probe: ProbeSpec, result: ProbeResult) -> bool:
+        """Store an answer; whether it is the first ready one of this run."""
+        asks = probe.kind != "none"
+        rest = EVERY_SECONDS_WHEN_READY if result.ready and asks else EVERY_SECONDS
+        with self._lock:
+            if container_id not in self._due:
+                return False
+            first = result.ready and asks and container_id not in self._were_ready
+            self._results[container_id] = result
+            self._due[container_id] = time.monotonic() + rest
+            if first:
+                self._were_ready.add(container_id)
+            return first
 
 
 def probe_once(probe: ProbeSpec, before: ProbeResult) -> ProbeResult:

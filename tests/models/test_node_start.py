@@ -50,6 +50,14 @@ def test_started_found_ready_and_reported(node: Node, free_port: int) -> None:
     assert listed[0]["ports"] == [f"127.0.0.1:{free_port}->8000/tcp"]
 
 
+def test_readiness_is_told_at_once_and_once(node: Node, free_port: int) -> None:
+    spec = node.start(node.spec(free_port, env={"STANDIN_LOAD_SECONDS": "0"}))
+    told = node.wait_fact(spec, "container_ready")
+    assert (told["phase"], told["probe"]["ready"], told["probe"]["models"]) == ("running", True, ["standin"])
+    node.wait_entry(spec, lambda entry: entry["engine"], 60)
+    assert [verb for verb, _ in node.facts()].count("container_ready") == 1
+
+
 def test_container_is_hardened_and_bounded(node: Node, free_port: int, ours: Callable[[], list]) -> None:
     node.start(node.spec(free_port))
     host = ours()[0].attrs["HostConfig"]

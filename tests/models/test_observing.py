@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from models_app import attempts, observing, services
 from models_app.models import Launch, LaunchMember, LaunchState
+from models_app.observing import Observations
+from models_app.reconcile import Reconciler
 from models_app.transitions import launch_move
 from tests.factories import DefinitionFactory, NodeFactory
 
@@ -19,6 +22,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def launch(node, someone, nudges) -> Launch:  # type: ignore[no-untyped-def]
     return services.launch_create(definition=DefinitionFactory(), node=node, actor=someone)[0]
+
+
+@pytest.fixture
+def observed(monkeypatch: pytest.MonkeyPatch) -> Observations:
+    """What control has seen, of this test alone."""
+    fresh = Observations()
+    monkeypatch.setattr(observing, "OBSERVED", fresh)
+    return fresh
 
 
 def member_of(launch: Launch) -> LaunchMember:
@@ -43,6 +54,35 @@ def test_an_exit_before_ready_is_a_failure_with_its_reason_and_log(launch: Launc
     assert (launch.state, launch.failure_code) == (S.FAILED, "exited")
     assert launch.failure_reason == "exited with code 1: no such flag"
     assert (member.exit_code, member.last_log) == (1, "line\nno such flag\n")
+
+
+def test_readiness_told_by_a_fact_does_not_wait_for_a_report(launch: Launch, observed: Observations) -> None:
+    member = member_of(launch)
+    entry = {
+        "member": member.uid,
+        "generation": launch.generation,
+        "phase": "running",
+        "probe": {"ready": True},
+    }
+    observed.report(launch.node_name, [], True)
+    observed.changed.clear()
+    with transaction.atomic():
+        observing.container_ready(launch.node_name, entry)
+        assert not observed.changed.is_set()
+    assert observed.changed.is_set()
+    Reconciler(observed).launch_reconcile()
+    launch.refresh_from_db()
+    assert launch.state == S.READY
+
+
+@pytest.mark.parametrize("other", [{"generation": 0}, {"member": "0" * 16}])
+def test_readiness_of_an_older_generation_or_another_member_counts_nothing(
+    launch: Launch, observed: Observations, other: dict[str, object]
+) -> None:
+    observed.report(launch.node_name, [], True)
+    entry = {"member": member_of(launch).uid, "generation": launch.generation, "phase": "running"}
+    observing.container_ready(launch.node_name, entry | {"probe": {"ready": True}} | other)
+    assert observed.nodes[launch.node_name].members == {}
 
 
 def test_out_of_memory_is_named(launch: Launch) -> None:
