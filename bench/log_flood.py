@@ -141,7 +141,7 @@ def read(streams: Streams, stream: str) -> tuple[list[float], float, int, int]:
             if not isinstance(item, Entry):
                 continue
             offset = item.offset
-            skipped += item.data.get("skipped", 0)
+            skipped += int(item.data.get("skipped", 0))
             if texts := item.data.get("lines"):
                 began = began or time.monotonic()
                 shown += len(texts)

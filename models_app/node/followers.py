@@ -6,6 +6,7 @@ Stream entries are those of docs/architecture.md: reset, skipped, lines, end.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from models_app.node.log_source import LineStream, LogSource
 from models_app.node.stages import Milestone, may_tell_milestone, milestone_of_line
 from sparkweb.adapters.docker_errors import ContainerMissing, DockerTrouble
 from sparkweb.adapters.docker_logs import LogLine, Unrepeated
+from sparkweb.adapters.docker_types import docker_time
 from sparkweb.streams import EntryTooLarge, StreamsDown
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,10 @@ FRESH_SECONDS = 15.0
 CATCH_UP_SECONDS = 10.0
 STREAM_LENGTH = 4000
 WRITE_EVERY_SECONDS = 0.1
+# Docker hands out a flood more slowly than it takes it: whoever watches sees its newest lines all the same.
+BEHIND_SECONDS = 0.5
+LOOK_AHEAD_EVERY_SECONDS = 0.4
+LOOK_AHEAD_LINES = 200
 RETRY_SECONDS = 1.0
 JOIN_SECONDS = 2.0
 
@@ -60,6 +66,9 @@ class Follower:
         self._is_fresh = time.time() - (started_at or 0.0) < FRESH_SECONDS
         self._caught_up = archive is None
         self._unrepeated = Unrepeated()
+        self._unshown = Unrepeated()
+        self._began_at = time.time()
+        self._looked_ahead_at = 0.0
         self._closing = threading.Event()
         self._left = False
         self._log_stream: LineStream | None = None
@@ -126,9 +135,33 @@ class Follower:
             for line in lines:
                 if found := milestone_of_line(line.text):
                     self.milestone = found.after(self.milestone)
-        self.buffer.put(stamped)
+        self.buffer.put([line.stamped for line in self._unshown.of(lines)])
         if self._archive is not None:
             self._archive.put(batch)
+        if lines and self._is_behind(lines[-1]):
+            self._look_ahead()
+
+    def _is_behind(self, line: LogLine) -> bool:
+        """Whether a line that was written while we followed has come so late that newer ones wait."""
+        now, written_at = time.time(), docker_time(line.at) or 0.0
+        is_late = self._began_at < written_at < now - BEHIND_SECONDS
+        return is_late and time.monotonic() - self._looked_ahead_at > LOOK_AHEAD_EVERY_SECONDS
+
+    def _look_ahead(self) -> None:
+        """Show the newest lines now. The archive gets every line, in order, as far as it takes them."""
+        try:
+            with contextlib.closing(self._engine.logs_read(self._container_id, LOOK_AHEAD_LINES)) as tail:
+                newest = [line for batch in tail for line in batch]
+        except DockerTrouble as trouble:
+            log.debug("newest lines not read", container=self._container_id[:12], reason=str(trouble))
+            return
+        finally:
+            self._looked_ahead_at = time.monotonic()
+        unseen = self._unshown.of(newest)
+        if len(unseen) < len(newest):
+            self.buffer.put([line.stamped for line in unseen])
+        elif unseen:
+            self.buffer.jump([line.stamped for line in unseen])
 
     def _catch_up(self) -> bool:
         """Archive what was written before anybody followed: since the archive's end, or the beginning.
@@ -246,6 +279,8 @@ class Followers:
     def _append(self, stream: str, batch: Batch) -> None:
         if batch.reset:
             self._streams.append(stream, {"reset": True}, STREAM_LENGTH)
+        if batch.jumped:
+            self._streams.append(stream, {"skipped": True}, STREAM_LENGTH)
         if batch.skipped:
             self._streams.append(stream, {"skipped": batch.skipped}, STREAM_LENGTH)
         if batch.lines:

@@ -16,15 +16,16 @@ BATCH_BYTES = 96_000
 
 @dataclass
 class Batch:
-    """What is due next: a reset, a number of dropped lines, then lines, then the end."""
+    """What is due next: a reset, a number of dropped lines (or a jump past uncounted ones), lines, end."""
 
     reset: bool = False
     skipped: int = 0
+    jumped: bool = False
     lines: list[str] = field(default_factory=list)
     end: bool = False
 
     def __bool__(self) -> bool:
-        return self.reset or self.skipped > 0 or bool(self.lines) or self.end
+        return self.reset or self.skipped > 0 or self.jumped or bool(self.lines) or self.end
 
 
 class LineBuffer:
@@ -34,6 +35,7 @@ class LineBuffer:
         self._lines: deque[str] = deque()
         self._bytes = 0
         self._skipped = 0
+        self._jumped = False
         self._reset = False
         self._end = False
         self._lock = threading.Lock()
@@ -46,6 +48,7 @@ class LineBuffer:
         with self._lock:
             self._lines.clear()
             self._bytes = self._skipped = 0
+            self._jumped = False
             self._reset, self._end = True, False
 
     def put(self, lines: list[str]) -> None:
@@ -56,6 +59,14 @@ class LineBuffer:
             while len(self._lines) > LINES_LIMIT or self._bytes > BYTES_LIMIT:
                 self._bytes -= len(self._lines.popleft())
                 self._skipped += 1
+
+    def jump(self, lines: list[str]) -> None:
+        """Go on with these newest lines: those that wait, and more before these, are not shown."""
+        with self._lock:
+            self._lines.clear()
+            self._bytes = self._skipped = 0
+            self._jumped = True
+        self.put(lines)
 
     def end(self) -> None:
         """Nothing more will come."""
@@ -70,7 +81,7 @@ class LineBuffer:
         with self._lock:
             if int(now) != self._second:
                 self._second, self._spent_lines, self._spent_bytes = int(now), 0, 0
-            batch = Batch(reset=self._reset)
+            batch = Batch(reset=self._reset, jumped=self._jumped)
             allowed = min(BATCH_LINES, LINES_PER_SECOND - self._spent_lines)
             size = 0
             while self._lines and len(batch.lines) < allowed and self._may_spend(size):
@@ -83,23 +94,24 @@ class LineBuffer:
             self._spent_lines += len(batch.lines)
             self._spent_bytes += size
             batch.end = self._end and not self._lines
-            self._reset, self._end = False, self._end and not batch.end
+            self._reset, self._jumped = False, False
+            self._end = self._end and not batch.end
             return batch
 
     def is_empty(self) -> bool:
         """Whether everything was taken."""
         with self._lock:
-            return not (self._lines or self._reset or self._end)
+            return not (self._lines or self._reset or self._jumped or self._end)
 
     def put_back(self, batch: Batch) -> None:
         """A batch could not be written: it is the next one again, unless all began anew meanwhile."""
         with self._lock:
-            if self._reset:
+            if self._reset or self._jumped:
                 return
             self._lines.extendleft(reversed(batch.lines))
             self._bytes += sum(map(len, batch.lines))
             self._skipped += batch.skipped
-            self._reset = batch.reset
+            self._reset, self._jumped = batch.reset, batch.jumped
             self._end = self._end or batch.end
 
     def _may_spend(self, size: int) -> bool:

@@ -85,15 +85,15 @@ def test_odd_bytes_become_text_that_can_be_stored(node: Node, free_port: int) ->
 
 def test_flood_is_bounded_counted_and_ends_with_the_newest(node: Node, free_port: int) -> None:
     memory = psutil.Process().memory_info().rss
-    # It is followed before the flood begins, so every line is either there or counted.
+    # It is followed before the flood begins, so every line is there, counted, or told to be missing.
     env = {"STANDIN_FLOOD_LINES": "400000", "STANDIN_LOAD_SECONDS": "4"}
     spec = node.start(node.spec(free_port, env=env))
     wait_for(lambda: f"flood line {400_000} of 400000" in texts(node, spec)[-1:], "the newest line", 60)
     entries = node.log(spec)
-    skipped = sum(entry.get("skipped", 0) for entry in entries)
+    marks = [entry["skipped"] for entry in entries if "skipped" in entry]
     flood = [line for line in texts(node, spec) if line.startswith("flood")]
-    assert skipped > 0
-    assert skipped + len(flood) == 400_000
+    assert marks
+    assert True in marks or sum(marks) + len(flood) == 400_000
     numbers = [int(line.split()[2]) for line in flood]
     assert numbers == sorted(set(numbers))
     assert all(len(entry.get("lines", [])) <= line_buffer.BATCH_LINES for entry in entries)

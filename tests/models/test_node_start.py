@@ -55,7 +55,7 @@ def test_readiness_is_told_at_once_and_once(node: Node, free_port: int) -> None:
     told = node.wait_fact(spec, "container_ready")
     assert (told["phase"], told["probe"]["ready"], told["probe"]["models"]) == ("running", True, ["standin"])
     node.wait_entry(spec, lambda entry: entry["engine"], 60)
-    assert [verb for verb, _ in node.facts()].count("container_ready") == 1
+    assert [verb for verb, _ in node.facts(spec)].count("container_ready") == 1
 
 
 def test_container_is_hardened_and_bounded(node: Node, free_port: int, ours: Callable[[], list]) -> None:

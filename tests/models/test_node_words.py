@@ -157,6 +157,29 @@ def test_buffer_that_began_anew_takes_nothing_back() -> None:
     assert buffer.take(2.0).lines == ["new"]
 
 
+def test_buffer_that_jumps_forgets_what_waits_and_says_so_once() -> None:
+    buffer = LineBuffer()
+    buffer.put(["old"])
+    buffer.jump(["new"])
+    batch = buffer.take(1.0)
+    assert (batch.jumped, batch.skipped, batch.lines) == (True, 0, ["new"])
+    buffer.put(["newer"])
+    assert buffer.take(2.0).jumped is False
+
+
+def test_buffer_that_jumped_takes_nothing_back_and_a_jump_itself_comes_back() -> None:
+    buffer = LineBuffer()
+    buffer.put(["old"])
+    old = buffer.take(1.0)
+    buffer.jump(["new"])
+    buffer.put_back(old)
+    jump = buffer.take(2.0)
+    assert jump.lines == ["new"]
+    buffer.put_back(jump)
+    again = buffer.take(3.0)
+    assert (again.jumped, again.lines) == (True, ["new"])
+
+
 def test_watch_tells_the_longest_pause_since_a_moment() -> None:
     now = [100.0]
     watch = Watch(lambda: now[0])
