@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class SandboxConfig(AppConfig):
@@ -6,6 +7,7 @@ class SandboxConfig(AppConfig):
     verbose_name = "Sandbox"
 
     def ready(self) -> None:
-        from sandbox_app import handlers
+        from sandbox_app import audit_triggers, handlers
 
         handlers.register()
+        post_migrate.connect(audit_triggers.after_migrate, sender=self)

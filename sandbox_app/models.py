@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -12,6 +11,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from metrics_app.models import Node
+from sandbox_app.models_audit import AuditHead as AuditHead
+from sandbox_app.models_audit import AuditKind as AuditKind
+from sandbox_app.models_audit import AuditRecord as AuditRecord
 from sparkweb.accounts.models import Role
 
 
@@ -251,49 +253,3 @@ class Artifact(models.Model):
     def is_image(self) -> bool:
         """Shown as a picture: raster formats alone, never SVG."""
         return self.media_type in ("image/png", "image/jpeg", "image/gif", "image/webp")
-
-
-class AuditKind(models.TextChoices):
-    STARTED = "started", "Started"
-    ENDED = "ended", "Ended"
-    REFUSED = "refused", "Refused"
-    CHECKPOINT = "checkpoint", "Checkpoint"
-
-
-class AuditRecord(models.Model):
-    """One entry of the chain: written once; the database refuses to change or delete it.
-
-    `mac` is the keyed hash over number, time, kind, run, body and the previous `mac`; the key
-    is a file outside the database. A checkpoint stands for what retention pruned before it.
-    """
-
-    number = models.BigIntegerField(primary_key=True)
-    at = models.DateTimeField(db_index=True)
-    kind = models.CharField(max_length=10, choices=AuditKind.choices)
-    run_uid = models.CharField(max_length=16, blank=True, db_index=True)
-    tool_name = models.CharField(max_length=64, blank=True)
-    user_label = models.CharField(max_length=160, blank=True)
-    outcome = models.CharField(max_length=10, blank=True)
-    body = models.TextField(help_text="Canonical JSON of what is recorded.")
-    previous = models.CharField(max_length=64)
-    mac = models.CharField(max_length=64)
-
-    class Meta:
-        ordering = ["-number"]
-
-    def __str__(self) -> str:
-        return f"{self.number} {self.kind} {self.run_uid}"
-
-
-class AuditHead(models.Model):
-    """The one row that says where the chain ends; appending locks it."""
-
-    id: Any = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    number = models.BigIntegerField(default=0)
-    mac = models.CharField(max_length=64, blank=True)
-
-    class Meta:
-        verbose_name_plural = "audit head"
-
-    def __str__(self) -> str:
-        return f"head at {self.number}"

@@ -148,6 +148,19 @@ def env_list(name: str, default: list[str], help_text: str) -> list[str]:
     return _read(name, "list, separated by commas", default, help_text, convert, ",".join(default))
 
 
+def env_pattern(name: str, default: str, help_text: str) -> str:
+    """Read a regular expression (Python's)."""
+
+    def convert(raw: str) -> str:
+        try:
+            re.compile(raw)
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        return raw
+
+    return _read(name, "regular expression", default, help_text, convert, default)
+
+
 def env_path(name: str, default: Path, help_text: str, *, shown: str | None = None) -> Path:
     """Read an absolute path; `~` is the user's home."""
 

@@ -59,3 +59,12 @@ def secret_key_read(data_dir: Path) -> str:
 def installation_read(data_dir: Path) -> str:
     """Return the owner label of our containers, 8 hex digits, made at the first start."""
     return _once(data_dir_prepare(data_dir) / "installation", secrets.token_hex(4))
+
+
+def audit_key_read(data_dir: Path) -> bytes:
+    """Return the key of the tool audit's chain, made at the first start (256 bits).
+
+    It stands in this file alone: whoever can write the database, and not read the data folder,
+    forges nothing.
+    """
+    return bytes.fromhex(_once(data_dir_prepare(data_dir) / "audit_key", secrets.token_hex(32)))

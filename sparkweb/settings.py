@@ -13,6 +13,7 @@ from csp.constants import NONCE, NONE, SELF
 from metrics_app.history.tiers import DAY, HOUR, tiers_make
 from sparkweb import config
 from sparkweb.admin_look import UNFOLD  # noqa: F401
+from sparkweb.audit_settings import AUDIT_KEEP_DAYS, MASK_RULES  # noqa: F401
 from sparkweb.env import (
     EnvironmentInvalid,
     env_bool,
