@@ -15,6 +15,9 @@ from typing import Any, Literal
 # Arguments up to this size travel in the nudge; larger ones the node fetches from web.
 INLINE_ARGUMENTS_BYTES = 64 * 1024
 ARGUMENTS_MOST_BYTES = 4 * 1024 * 1024
+# User and group of everything in a container of ours, and owner of a session's files. No such user
+# exists on the host, and none of an image has its rights.
+SANDBOX_UID = 10_001
 
 Runner = Literal["container", "host"]
 
