@@ -25,6 +25,7 @@ def register_all() -> None:
         proxies,
         metrics_allow,
         compat_ports,
+        egress_lists,
     )
     for check in checks:
         register(check)
@@ -101,6 +102,16 @@ def metrics_allow(**_: Any) -> Sequence[CheckMessage]:
     except EnvironmentInvalid as error:
         hint = "Write addresses or networks, like 10.0.0.2,192.168.1.0/24."
         return [Error(str(error), hint=hint, id="sparkweb.E007")]
+    return []
+
+
+def egress_lists(**_: Any) -> Sequence[CheckMessage]:
+    from sparkweb.adapters.egress_configured import egress_policy
+
+    try:
+        egress_policy()
+    except EnvironmentInvalid as error:
+        return [Error(str(error), hint="docs/web-search.md shows each of them.", id="sparkweb.E008")]
     return []
 
 

@@ -152,6 +152,31 @@ GUARDIAN_HORIZON_SECONDS = env_int(
 GUARDIAN_PROTECT_READY = env_bool(
     "SPARKWEB_GUARDIAN_PROTECT_READY", False, "Never end a ready model for want of memory: only tell."
 )
+EGRESS_PORTS = env_list(
+    "SPARKWEB_EGRESS_PORTS", ["80", "443"], "Ports that fetches for models may go to (docs/web-search.md)."
+)
+EGRESS_ALLOW = env_list(
+    "SPARKWEB_EGRESS_ALLOW",
+    [],
+    "Hosts that fetches for models may reach, and no others: docs.python.org,*.wikipedia.org. "
+    "Empty: all public ones.",
+)
+EGRESS_DENY = env_list(
+    "SPARKWEB_EGRESS_DENY",
+    [],
+    "Hosts and networks that fetches for models may not reach, whatever else is set.",
+)
+EGRESS_NETWORKS = env_list(
+    "SPARKWEB_EGRESS_NETWORKS",
+    [],
+    "Private networks, like 192.168.1.20/32, that fetches for models may reach all the same.",
+)
+SEARXNG_URL = env_url(
+    "SEARXNG_URL",
+    "http://127.0.0.1:8080",
+    "SearXNG that web_search asks, seen from the node (docs/web-search.md).",
+    ("http", "https"),
+)
 HANG_SECONDS = env_int(
     "SPARKWEB_HANG_SECONDS",
     60,

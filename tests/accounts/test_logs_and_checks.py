@@ -122,6 +122,24 @@ def test_what_is_missing_is_said_with_a_hint(settings: Any, tmp_path: Path) -> N
     assert "short" not in messages[1].msg
 
 
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("EGRESS_PORTS", "https"),
+        ("EGRESS_ALLOW", "a b"),
+        ("EGRESS_DENY", "!"),
+        ("EGRESS_NETWORKS", "intranet"),
+    ],
+)
+def test_odd_egress_list_is_named(monkeypatch: pytest.MonkeyPatch, name: str, word: str) -> None:
+    assert checks.egress_lists() == []
+    monkeypatch.setattr(config, name, [word])
+    (message,) = checks.egress_lists()
+    assert message.id == "sparkweb.E008"
+    assert f"SPARKWEB_{name}" in message.msg
+    assert word in message.msg
+
+
 def test_odd_proxy_is_named(settings: Any) -> None:
     settings.TRUSTED_PROXIES = ["10.0.0.1", "my-proxy"]
     trusted_networks.cache_clear()
