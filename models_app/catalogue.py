@@ -19,8 +19,9 @@ from models_app.catalogue_check import (
     check_document,
     json_pointer,
 )
-from models_app.catalogue_yaml import CatalogueError, Problem, yaml_dump, yaml_load
 from models_app.engines.settings_schema import as_boolean
+from sparkweb.yaml_file import Problem, yaml_dump, yaml_load
+from sparkweb.yaml_file import YamlRefused as CatalogueError
 
 __all__ = ["Catalogue", "CatalogueEntry", "CatalogueError", "Problem", "catalogue_dump", "catalogue_parse"]
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from models_app.catalogue_yaml import Document, KeyPath, kind_name
 from models_app.engines.images import image_problem
 from models_app.engines.registry import ENGINES, NODES_MOST, engine_kind
 from models_app.engines.script import script_dir_problem
 from models_app.engines.settings_schema import as_boolean, settings_problems
+from sparkweb.yaml_file import Document, KeyPath, kind_name
 
 PUBLISH = ("local", "fabric", "lan")
 

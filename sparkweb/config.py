@@ -124,6 +124,11 @@ SCRIPTS_DIR = env_optional_path(
     "SPARKWEB_SCRIPTS_DIR",
     "Folder on the node whose folders' serve.sh may be run (engine script); off if empty.",
 )
+SANDBOX_IMAGE = env_str(
+    "SPARKWEB_SANDBOX_IMAGE",
+    "sparkweb-sandbox:1",
+    "Image that tools run in, unless their TOOL.md names another.",
+)
 GUARDIAN = env_bool(
     "SPARKWEB_GUARDIAN", True, "Run the memory guardian on this node (docs/memory-guardian.md)."
 )

@@ -340,6 +340,12 @@ SPECTACULAR_SETTINGS = {
 
 # What SparkWeb itself is told --------------------------------------------------
 
+TOOLS_DIR = env_path(
+    "SPARKWEB_TOOLS_DIR",
+    DATA_DIR / "tools",
+    "Folder of your own tools, one folder with a TOOL.md each; they go before shipped ones of the same name.",
+    shown="<data folder>/tools",
+)
 MEMORY_RESERVE_GB = env_int(
     "SPARKWEB_MEMORY_RESERVE_GB", 4, "Memory (GiB) that a start must leave for the host.", low=0, high=64
 )

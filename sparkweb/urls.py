@@ -10,11 +10,13 @@ urlpatterns = [
     path("", include("sparkweb.accounts.urls")),
     path("", include("metrics_app.urls")),
     path("", include("models_app.urls")),
+    path("", include("sandbox_app.urls")),
     re_path(r"^api/schema/?$", Schema.as_view(), name="schema"),
     re_path(r"^api/docs/?$", Docs.as_view(), name="api_docs"),
     path("api/", include("sparkweb.accounts.urls_api")),
     path("api/", include("metrics_app.urls_api")),
     path("api/", include("models_app.urls_api")),
+    path("api/", include("sandbox_app.urls_api")),
     path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
     path("admin/", admin.site.urls),
 ]

@@ -24,6 +24,7 @@ from metrics_app.models import FlightRecord
 from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence
 from metrics_app.models_fabric import FabricTest
 from models_app.models import Schedule, StorageJob, Turn, Webhook
+from sandbox_app.models import Tool
 from sparkweb.accounts.models import ApiKey, User
 from sparkweb.asgi import websocket_urlpatterns
 from tests.factories import (
@@ -150,6 +151,11 @@ node_storage_delete     POST  /nodes/spark-1/storage/delete/  admin
 node_storage_scan       POST  /nodes/spark-1/storage/scan/    operator
 storage_job_cancel      POST  /storage-jobs/{uid}/cancel/     operator
 storage_job_again       POST  /storage-jobs/{uid}/again/      operator
+tools                   GET   /tools/                         viewer
+tools_reload            POST  /tools/reload/                  admin
+tool                    GET   /tools/echo/                    viewer
+tool_change             POST  /tools/echo/change/             admin
+tool_forget             POST  /tools/echo/forget/             admin
 """
 API = """
 schema                       GET     /api/schema/                        viewer
@@ -269,6 +275,11 @@ compat_model_stop            POST    /api/models/qwen/stop               operato
 compat_model_health          GET     /api/models/qwen/health             viewer
 compat_model_logs            GET     /api/models/qwen/logs               viewer
 compat_model_memory_check    GET     /api/models/qwen/memory-check       viewer
+api_tools                    GET     /api/tools                          viewer
+api_tool                     GET     /api/tools/echo                     viewer
+api_tool                     PATCH   /api/tools/echo                     admin
+api_tools_openai             GET     /api/tools-openai                   viewer
+api_tools_reload             POST    /api/reload                         admin
 """
 # What nodes send, signed with their keys: no user, key or cookie opens it (tests/link/test_http_auth.py).
 NODES = """
@@ -295,6 +306,7 @@ ADMIN_TABLES = {
     "node_link.journalcursor", "node_link.rejectedfact",
     "models_app.preflight", "models_app.nodeboot",
     "models_app.logchunk", "models_app.schedule", "models_app.turn", "outbox.notice",
+    "sandbox_app.tool",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 
@@ -374,6 +386,7 @@ def house(admin: User, operator: User, viewer: User) -> dict[str, Any]:
     AlertChannel.objects.create(pk=1, name="phone", kind="ntfy", sealed_url="x")
     Webhook.objects.create(uid=HOOK, name="hook", url="https://example.lan/hook")
     StorageJob.objects.create(uid=UID, node=node, node_name=node.name, kind="image_pull", title="busybox")
+    Tool.objects.create(name="echo", description="Says it again", missing=True)
     stranger = User.objects.create(username="stranger")
     ApiKey.objects.create(pk=1, user=stranger, key_hash="x", prefix="sw_x")
     return {"admin": admin, "operator": operator, "viewer": viewer}

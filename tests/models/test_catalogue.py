@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models_app.catalogue import Catalogue, CatalogueEntry, catalogue_dump, catalogue_parse
-from models_app.catalogue_yaml import yaml_dump, yaml_load
+from sparkweb.yaml_file import yaml_dump, yaml_load
 
 SHIPPED = Path(__file__).resolve().parents[2] / "models.yaml"
 

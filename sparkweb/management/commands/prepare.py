@@ -14,6 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from metrics_app.alerts.shipped import rules_ship
 from metrics_app.models import Node
 from metrics_app.services import node_create
+from sandbox_app.registry import tools_load
 from sparkweb import config
 from sparkweb.accounts.actor import Actor
 from sparkweb.accounts.models import NodeKey
@@ -35,6 +36,7 @@ class Command(BaseCommand):
             self.stdout.write(f"First user: {ADMIN_NAME}\nOne-time password: {once}\nIt is shown only now.")
         node_ensure(config.NODE_NAME, config.NODE_KEY_FILE)
         rules_ship()
+        tools_load(ACTOR)
 
 
 def _migrations_wait() -> bool:

@@ -40,8 +40,8 @@ class Problem:
         return f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
 
 
-class CatalogueError(ValueError):
-    """A catalogue was refused. `problems` names every reason found; nothing was imported."""
+class YamlRefused(ValueError):
+    """A file was refused. `problems` names every reason found."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
@@ -76,6 +76,7 @@ class _Unreadable(Exception):
 class _BoundedComposer(Composer):
     """Stops at the first node too many, before time is spent on the rest."""
 
+    kind: FileKind
     nodes = 0
     depth = 0
 
@@ -84,7 +85,9 @@ class _BoundedComposer(Composer):
         self.depth += 1
         line = self.parser.peek_event().start_mark.line + 1
         if self.nodes > NODE_LIMIT:
-            raise _Unreadable(line, f"more than {NODE_LIMIT} values; a catalogue holds models, not data")
+            raise _Unreadable(
+                line, f"more than {NODE_LIMIT} values; {self.kind.name} holds {self.kind.meant}, not data"
+            )
         if self.depth > DEPTH_LIMIT:
             raise _Unreadable(line, f"nested more than {DEPTH_LIMIT} levels deep")
         node = super().compose_node(parent, index)
@@ -92,26 +95,39 @@ class _BoundedComposer(Composer):
         return node
 
 
-def yaml_load(text: bytes, filename: str) -> Document:
+@dataclass(frozen=True)
+class FileKind:
+    """What a file is meant to hold, in the words of its refusals."""
+
+    name: str  # a catalogue
+    meant: str  # models
+    expected: str  # `models:` with at least one model below it
+    key: str  # models
+
+
+CATALOGUE = FileKind("a catalogue", "models", "`models:` with at least one model below it", "models")
+
+
+def yaml_load(text: bytes, filename: str, kind: FileKind = CATALOGUE) -> Document:
     """Read one YAML document whose outermost level is a mapping.
 
     YAML 1.2, with plain yes and no as booleans; merge keys (`<<`) are resolved, dates stay text.
-    Raises CatalogueError: empty, over 1 MB, not UTF-8, malformed, several
+    Raises YamlRefused: empty, over 1 MB, not UTF-8, malformed, several
     documents, a key twice, tags, cycles, or aliases that multiply.
     """
     document = Document(filename)
     try:
-        root = _compose(_decode(text))
+        root = _compose(_decode(text, kind), kind)
         if root is None:
-            raise _Unreadable(1, "the file is empty; expected `models:` with at least one model below it")
+            raise _Unreadable(1, f"the file is empty; expected {kind.expected}")
         document.data = _Builder(document).build(root, ())
     except _Unreadable as error:
         document.problems.append(Problem(filename, error.line, "", str(error)))
     if not document.problems and not isinstance(document.data, dict):
-        kind = kind_name(document.data)
-        document.complain((), f"expected keys like `models:` at the left margin, found {kind}")
+        found = kind_name(document.data)
+        document.complain((), f"expected keys like `{kind.key}:` at the left margin, found {found}")
     if document.problems:
-        raise CatalogueError(document.problems)
+        raise YamlRefused(document.problems)
     return document
 
 
@@ -165,10 +181,10 @@ def kind_name(value: object) -> str:
     return f"{word} {value!r}" if len(repr(value)) <= 60 else word
 
 
-def _decode(text: bytes) -> str:
+def _decode(text: bytes, kind: FileKind) -> str:
     if len(text) > SIZE_LIMIT_BYTES:
         size = f"{len(text) / 1e6:.1f} MB"
-        raise _Unreadable(1, f"the file has {size}; a catalogue may have {SIZE_LIMIT_BYTES // 10**6} MB")
+        raise _Unreadable(1, f"the file has {size}; {kind.name} may have {SIZE_LIMIT_BYTES // 10**6} MB")
     try:
         return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -177,9 +193,13 @@ def _decode(text: bytes) -> str:
         raise _Unreadable(line, f"byte {byte} is not UTF-8; save the file in UTF-8") from None
 
 
-def _compose(text: str) -> Node | None:
+def _composer_of(kind: FileKind) -> type[Composer]:
+    return type("Composer", (_BoundedComposer,), {"kind": kind})
+
+
+def _compose(text: str, kind: FileKind) -> Node | None:
     yaml = YAML(typ="safe", pure=True)
-    yaml.Composer = _BoundedComposer
+    yaml.Composer = _composer_of(kind)
     try:
         node: Node | None = yaml.compose(text)
     except MarkedYAMLError as error:

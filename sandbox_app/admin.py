@@ -1,0 +1,30 @@
+"""Tools in the admin panel; their files are on disk, what is decided about them stands here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from sandbox_app.forms_tools import ToolDecisionForm
+from sandbox_app.models import Tool
+from sandbox_app.tool_changes import tool_change
+from sparkweb.admin_base import ServiceAdmin, admin_actor
+
+
+@admin.register(Tool)
+class ToolAdmin(ServiceAdmin):
+    form = ToolDecisionForm
+    list_display = ["name", "version", "enabled", "approval", "role", "missing", "problem", "loaded_at"]
+    list_filter = ["enabled", "approval", "role", "missing"]
+    search_fields = ["name", "description", "folder"]
+
+    def has_add_permission(self, *_args: Any, **_kwargs: Any) -> bool:
+        return False
+
+    def has_delete_permission(self, *_args: Any, **_kwargs: Any) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Tool, form: Any, change: bool) -> None:
+        tool_change(tool=obj, actor=admin_actor(request), changes=form.changes())

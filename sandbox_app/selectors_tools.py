@@ -1,0 +1,98 @@
+"""What pages, API and MCP read of tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+
+from sandbox_app.models import Outcome, Tool, ToolRun
+from sandbox_app.tool_limits import size_text
+from sandbox_app.toolfile import policy_of, runner_of
+
+DAYS_COUNTED = 7
+RUNS_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class ToolCard:
+    """A tool as the list shows it: its newest run, and runs of the last seven days."""
+
+    tool: Tool
+    newest: ToolRun | None
+    runs: int
+    failed: int
+
+    @property
+    def state(self) -> tuple[str, str]:
+        """Tone and word of its badge."""
+        if self.tool.missing:
+            return "warn", "Missing"
+        if self.tool.problem:
+            return "bad", "Refused"
+        return ("good", "Ready") if self.tool.enabled else ("", "Disabled")
+
+
+def tool_of(name: str) -> Tool | None:
+    """The tool of this name, whatever its state; None for what is no name."""
+    # PostgreSQL takes no NUL in a text, not even to look for it.
+    return None if "\x00" in name else Tool.objects.filter(name=name).first()
+
+
+def tools_usable() -> QuerySet[Tool]:
+    """Tools that can be run now, by name."""
+    return Tool.objects.filter(enabled=True, missing=False, problem="")
+
+
+def tool_cards() -> list[ToolCard]:
+    """Every tool for the list, in three queries."""
+    since = timezone.now() - timedelta(days=DAYS_COUNTED)
+    failed = Q(live=False) & ~Q(outcome__in=(Outcome.OK, Outcome.CANCELLED))
+    counts = {
+        row["tool"]: row
+        for row in ToolRun.objects.filter(created_at__gte=since)
+        .order_by()
+        .values("tool")
+        .annotate(runs=Count("pk"), failed=Count("pk", filter=failed))
+    }
+    cards = []
+    for tool in Tool.objects.all():
+        newest = tool.runs.defer("stdout", "stderr", "arguments", "sealed_arguments", "result").first()
+        count = counts.get(tool.pk, {"runs": 0, "failed": 0})
+        cards.append(ToolCard(tool, newest, count["runs"], count["failed"]))
+    return cards
+
+
+def tool_runs_newest(tool: Tool) -> list[ToolRun]:
+    """The newest runs of a tool, without what they printed."""
+    columns = ("stdout", "stderr", "arguments", "sealed_arguments", "result")
+    return list(tool.runs.defer(*columns)[:RUNS_SHOWN])
+
+
+def limit_rows(tool: Tool) -> list[tuple[str, str, bool]]:
+    """What bounds a run, in words: name, value, and whether the owner set it over the TOOL.md."""
+    if not tool.definition:
+        return []
+    policy, own = policy_of(tool.definition, tool.overrides), tool.overrides
+    kind, program = runner_of(tool.definition)
+    rows = [
+        ("Runs", f"on the node, {program}" if kind == "host" else f"in a container, {program}", False),
+        ("Time", f"{policy.timeout_seconds} s", "timeout_seconds" in own),
+    ]
+    if kind == "host":
+        return [*rows, ("Hosts", ", ".join(policy.egress) or "none", "egress" in own)]
+    return [
+        *rows,
+        ("Image", policy.image, False),
+        ("Memory", size_text(policy.memory_bytes), "memory_bytes" in own),
+        ("CPU", f"{policy.cpu_percent} % of one core, {policy.cpu_seconds} s in all", "cpu_percent" in own),
+        ("Processes", str(policy.pids), False),
+        ("Open files", str(policy.files_open), False),
+        ("Temporary files", size_text(policy.tmp_bytes), False),
+        ("Output", size_text(policy.output_bytes), False),
+        ("Workspace", "of its session" if policy.workspace else "none", False),
+        ("Network", "none", False),
+        *([("Runtime", policy.runtime, False)] if policy.runtime else []),
+    ]
