@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from metrics_app.alerts import events
+from sandbox_app import audit_heads
+from sparkweb.node_link import registry
+
 
 def register() -> None:
     """Called once, when Django is ready."""
+    registry.report_handler("audit_head")(audit_heads.head_reported)
+    events.EVENTS.update(audit_heads.EVENTS)

@@ -28,6 +28,7 @@ from models_app.node.log_archive import LogArchive
 from models_app.node.script_place import ScriptPlace
 from models_app.node.storage.agent import NodeStorage, place_configured
 from models_app.node.weights_look import Weights
+from sandbox_app.node.audit_heads import AuditHeads
 from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.fabric import FabricReader, counters_read
@@ -96,6 +97,9 @@ class Agent:
         self.fabric_desk = FabricDesk(self.journal)
         self.weights = WeightsDesk(Weights(config.HF_CACHE, config.OLLAMA_MODELS), self.journal)
         self.storage = NodeStorage(self.engine, self.journal, place_configured(), self.models.ollama_servers)
+        self.audit_heads = AuditHeads(
+            folder / "audit", config.INSTALLATION or installation_read(config.DATA_DIR)
+        )
         self.guardian = guardian_make(folder / "guardian", self.models, [self.storage.jobs.victims])
         self.flight = FlightRecorder(
             folder / "flight", _host_boot(), upload_to(WebClient(config.WEB_URL, signer))
@@ -111,6 +115,7 @@ class Agent:
         report_section("guardian")(self.guardian.section)
         report_section("kernel")(self.kernel.section)
         report_section("fabric")(self.fabric_counters)
+        report_section("audit_head")(self.audit_heads.section)
         self.flight.start()
         self.sender.start()
         self.reports.start()
@@ -119,6 +124,7 @@ class Agent:
         self.fabric_desk.start()
         self.storage.start()
         self.guardian.start()
+        self.audit_heads.start()
         self.loop.start()
 
     def close(self) -> None:
