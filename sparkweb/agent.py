@@ -28,7 +28,9 @@ from models_app.node.log_archive import LogArchive
 from models_app.node.script_place import ScriptPlace
 from models_app.node.storage.agent import NodeStorage, place_configured
 from models_app.node.weights_look import Weights
+from sandbox_app.agent_sessions import SessionDesk
 from sandbox_app.node.audit_heads import AuditHeads
+from sandbox_app.node.workspaces import Workspaces
 from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.fabric import FabricReader, counters_read
@@ -100,6 +102,11 @@ class Agent:
         self.audit_heads = AuditHeads(
             folder / "audit", config.INSTALLATION or installation_read(config.DATA_DIR)
         )
+        self.sessions = SessionDesk(
+            Workspaces(folder / "workspaces", config.DISK_RESERVE_GB * 2**30),
+            self.journal,
+            lambda: WebClient(config.WEB_URL, signer),
+        )
         self.guardian = guardian_make(folder / "guardian", self.models, [self.storage.jobs.victims])
         self.flight = FlightRecorder(
             folder / "flight", _host_boot(), upload_to(WebClient(config.WEB_URL, signer))
@@ -123,6 +130,7 @@ class Agent:
         self.weights.start()
         self.fabric_desk.start()
         self.storage.start()
+        self.sessions.start()
         self.guardian.start()
         self.audit_heads.start()
         self.loop.start()

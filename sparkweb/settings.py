@@ -156,6 +156,8 @@ MIDDLEWARE = [
 ROOT_URLCONF = "sparkweb.urls"
 ASGI_APPLICATION = "sparkweb.asgi.application"
 APPEND_SLASH = False  # a redirected POST loses its body; compat paths answer both ways
+# Above the largest piece that a node sends; sparkweb.body_limit bounds what reaches Django at all.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 2**20
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -378,6 +380,33 @@ FABRIC_DAILY_HOUR = env_int(
     "Hour of the day (0 to 23, in SPARKWEB_TIME_ZONE) in which every link is tested; -1: never.",
     low=-1,
     high=23,
+)
+SANDBOX_SESSION_HOURS = env_int(
+    "SPARKWEB_SANDBOX_SESSION_HOURS", 72, "Hours that a tool session lasts, unless extended.", low=1, high=720
+)
+SANDBOX_SESSION_IDLE_HOURS = env_int(
+    "SPARKWEB_SANDBOX_SESSION_IDLE_HOURS",
+    24,
+    "Hours without any use after which a tool session ends; 0: only when its time is over.",
+    low=0,
+    high=720,
+)
+SANDBOX_SESSION_MB = env_int(
+    "SPARKWEB_SANDBOX_SESSION_MB",
+    256,
+    "Size (MiB) of a tool session's workspace where nobody asks for another.",
+    low=32,
+    high=1_048_576,
+)
+SANDBOX_SESSION_MB_MOST = env_int(
+    "SPARKWEB_SANDBOX_SESSION_MB_MOST",
+    4096,
+    "Largest workspace (MiB) that may be asked for.",
+    low=32,
+    high=1_048_576,
+)
+SANDBOX_SESSIONS = env_int(
+    "SPARKWEB_SANDBOX_SESSIONS", 8, "Tool sessions that one user may have at once.", low=1, high=1000
 )
 CURRENCY = env_str("SPARKWEB_CURRENCY", "€", "Currency of the price.")
 HISTORY_TIERS = tiers_make(

@@ -285,6 +285,8 @@ api_tools_reload             POST    /api/reload                         admin
 NODES = """
 node_log_chunk  POST  /node/log-chunks/  node
 node_flight     POST  /node/flights/     node
+node_session_body    POST  /node/session-files/body/    node
+node_session_answer  POST  /node/session-files/answer/  node
 """
 ROUTES = [Route(*line.split()) for line in (PAGES + API).splitlines() if line]
 NODE_ROUTES = [Route(*line.split()) for line in NODES.splitlines() if line]

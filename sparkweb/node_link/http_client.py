@@ -41,15 +41,24 @@ class WebClient:
 
     def post(self, target: str, body: bytes) -> WebAnswer:
         """Send `body`; asks again once where web says that our clock is off. Raises WebUnreachable."""
+        answer = self._timely(target, body)
+        return WebAnswer(answer.status_code, answer.text[:500])
+
+    def fetch(self, target: str, body: bytes) -> tuple[int, bytes]:
+        """As `post`, for an answer whose bytes are wanted: its status and all of them."""
+        answer = self._timely(target, body)
+        return answer.status_code, answer.content
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _timely(self, target: str, body: bytes) -> requests.Response:
         answer = self._post(target, body)
         told = answer.headers.get(TIME, "")
         if answer.status_code == 401 and told.isdigit():
             self._ahead = int(told) - time.time()
             answer = self._post(target, body)
-        return WebAnswer(answer.status_code, answer.text[:500])
-
-    def close(self) -> None:
-        self._session.close()
+        return answer
 
     def _post(self, target: str, body: bytes) -> requests.Response:
         path = self._path + target
