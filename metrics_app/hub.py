@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,13 +149,14 @@ class Hub:
     def remove(self, socket: Socket) -> None:
         self.sockets.discard(socket)
 
-    def broadcast(self, key: str, text: str) -> None:
-        """Offer one frame, already JSON, to every socket."""
+    def broadcast(self, key: str, text: str, only: Sequence[Any] | None = None) -> None:
+        """Offer one frame, already JSON, to every socket, or to those of `only` (sparkweb.live.Audience)."""
         if key.startswith("node:"):
             self._node_heard(key.removeprefix("node:"))
         wire = framed(text) if self.sockets else None
         for socket in self.sockets:
-            socket.offer(key, text, wire)
+            if only is None or socket.access.user_id == only[0] or socket.access.reaches(only[1]):
+                socket.offer(key, text, wire)
 
     async def picture(self) -> Picture:
         """Return what a new socket is told first, made at most once a second for all of them."""
@@ -188,7 +189,7 @@ class Hub:
                 await _layer().group_add(GROUP, self._channel)
                 while not task.cancelling():
                     message = await _layer().receive(self._channel)
-                    self.broadcast(message["key"], message["frame"])
+                    self.broadcast(message["key"], message["frame"], message.get("only"))
             except (RedisError, OSError) as error:
                 log.warning("Redis does not answer; figures pause", error=str(error))
             except Exception:  # the layer's own faults must not end the figures for good

@@ -10,13 +10,16 @@ from django.utils import timezone
 from rest_framework.exceptions import AuthenticationFailed
 
 from sparkweb.accounts.authentication import bearer_key
-from sparkweb.accounts.models import ApiKey, User
+from sparkweb.accounts.models import RANK, ApiKey, Role, User
 from sparkweb.accounts.permissions import scopes_rank
 
 
 @dataclass(frozen=True)
 class Access:
-    """The login that a socket was opened with, or the API key: then `key_id`, and no session."""
+    """The login that a socket was opened with, or the API key: then `key_id`, and no session.
+
+    `rank` is what the login or key may do: 1 viewer, 2 operator, 3 admin.
+    """
 
     session_key: str
     user_id: int
@@ -24,6 +27,11 @@ class Access:
     role: str
     auth_hash: str
     key_id: int = 0
+    rank: int = 0
+
+    def reaches(self, role: str) -> bool:
+        """Say whether it may see what is for `role` and higher ones."""
+        return self.rank >= RANK[Role(role)]
 
 
 def access_of(user: Any, session: Any) -> Access | None:
@@ -32,7 +40,8 @@ def access_of(user: Any, session: Any) -> Access | None:
         return None
     if not session.session_key:
         return None
-    return Access(session.session_key, user.pk, user.username, user.role, user.get_session_auth_hash())
+    rank, auth_hash = RANK[Role(user.role)], user.get_session_auth_hash()
+    return Access(session.session_key, user.pk, user.username, user.role, auth_hash, rank=rank)
 
 
 def key_access(header: str) -> Access | None:
@@ -43,7 +52,8 @@ def key_access(header: str) -> Access | None:
         return None
     if key is None or not scopes_rank(key.scopes):
         return None
-    return Access("", key.user_id, key.user.username, key.user.role, "", key.pk)
+    rank = min(RANK[Role(key.user.role)], scopes_rank(key.scopes))
+    return Access("", key.user_id, key.user.username, key.user.role, "", key.pk, rank)
 
 
 def access_lost(accesses: list[Access]) -> set[Access]:

@@ -1,18 +1,16 @@
-"""Where sandbox_app joins others: facts and report sections at the intake."""
+"""Where sandbox_app joins others: facts and report sections at the intake, and what keeps a node."""
 
 from __future__ import annotations
 
 from metrics_app import services as nodes
-from metrics_app.alerts import events
-from sandbox_app import audit_heads, session_observing
-from sandbox_app.sessions import sessions_of_node
+from sandbox_app import observing
+from sandbox_app.selectors import runs_on_node
 from sparkweb.node_link import registry
 
 
 def register() -> None:
     """Called once, when Django is ready."""
-    registry.report_handler("audit_head")(audit_heads.head_reported)
-    events.EVENTS.update(audit_heads.EVENTS)
-    for verb, handler in session_observing.FACTS.items():
+    for verb, handler in observing.FACTS.items():
         registry.fact_handler(verb)(handler)
-    nodes.USES.append(sessions_of_node)
+    registry.report_handler("sandbox")(observing.sandbox_reported)
+    nodes.USES.append(runs_on_node)

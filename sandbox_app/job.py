@@ -79,7 +79,6 @@ class SessionJob:
     size_bytes: int
     inodes: int
     idle_seconds: int
-    generation: int = 1
 
 
 @dataclass(frozen=True)

@@ -94,10 +94,6 @@ class ToolSession(models.Model):
     size_bytes = models.BigIntegerField(default=256 * 2**20)
     inodes = models.PositiveIntegerField(default=16_384)
     used_bytes = models.BigIntegerField(null=True, blank=True)
-    starts = models.PositiveIntegerField(
-        default=0, help_text="Containers that it has had; what was in the memory of the one before is gone."
-    )
-    started_at = models.DateTimeField(null=True, blank=True, help_text="When its container began.")
     created_at = models.DateTimeField(default=timezone.now)
     used_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
@@ -196,7 +192,8 @@ class ToolRun(models.Model):
     egress = models.JSONField(default=list)
     warm = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
-    sent_at = models.DateTimeField(null=True, blank=True, help_text="When the node was told last.")
+    queued_at = models.DateTimeField(default=timezone.now, help_text="When it was made, or approved.")
+    sent_at = models.DateTimeField(null=True, blank=True, help_text="When the node was told first.")
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     duration_ms = models.FloatField(null=True, blank=True)

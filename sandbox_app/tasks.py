@@ -1,5 +1,33 @@
-"""Background work of this app. Celery looks for tasks here."""
+"""Background work with the database."""
 
 from __future__ import annotations
 
-from sandbox_app import audit_tasks  # noqa: F401 - its tasks are found here
+from datetime import timedelta
+
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+
+from sandbox_app.artifact_store import artifact_drop, artifacts_fit, folders_tidy
+from sandbox_app.models import Artifact, ToolRun
+
+AT_ONCE = 500
+
+
+@shared_task
+def runs_prune() -> int:
+    """Delete files older than SPARKWEB_ARTIFACT_KEEP_DAYS and runs older than SPARKWEB_RUN_KEEP_DAYS.
+
+    500 of each at a time. Returns how many. The audit keeps its entries of them.
+    """
+    now = timezone.now()
+    files = Artifact.objects.filter(created_at__lt=now - timedelta(days=settings.ARTIFACT_KEEP_DAYS))
+    old_files = list(files.select_related("run").order_by("pk")[:AT_ONCE])
+    for artifact in old_files:
+        artifact_drop(artifact)
+    runs = ToolRun.objects.filter(live=False, ended_at__lt=now - timedelta(days=settings.RUN_KEEP_DAYS))
+    old_runs = list(runs.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+    ToolRun.objects.filter(pk__in=old_runs).delete()
+    dropped = artifacts_fit()
+    folders_tidy()
+    return len(old_files) + len(old_runs) + dropped

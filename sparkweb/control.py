@@ -1,8 +1,8 @@
 """The control process.
 
 The main thread is a Celery worker (threads) with an embedded beat; the
-intake, reconcile, the day (schedules, idle unload), storage, tests of the fabric, the outbox and beat each
-have a thread of their own.
+intake, reconcile, the day (schedules, idle unload), storage, tool runs, tests of the fabric, the outbox
+and beat each have a thread of their own.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from models_app.day import DAY, EVERY_SECONDS
 from models_app.observing import OBSERVED
 from models_app.reconcile import RECONCILER
 from models_app.storage_observing import STORAGE_RECONCILER
+from sandbox_app import reconcile as sandbox
+from sandbox_app.observing import SEEN as RUNS_SEEN
 from sparkweb import live
 from sparkweb.celery import app
 from sparkweb.celery_common import worker_run
@@ -71,6 +73,7 @@ def main() -> None:
     reconcile = Loop("reconcile", RECONCILER.launch_reconcile, RECONCILE_EVERY_SECONDS, OBSERVED.changed)
     day = Loop("day", DAY.round, EVERY_SECONDS)
     storage = Loop("storage", STORAGE_RECONCILER.storage_reconcile, RECONCILE_EVERY_SECONDS)
+    runs = Loop("runs", sandbox.RUN_RECONCILER.runs_reconcile, sandbox.EVERY_SECONDS, RUNS_SEEN.changed)
     links = Loop("fabric", fabric.ROUNDS.round, fabric.EVERY_SECONDS)
     outbox = OutboxLoop()
     clock = threading.Thread(target=beat.Service(app).start, name="beat", daemon=True)
@@ -78,6 +81,7 @@ def main() -> None:
     reconcile.start()
     day.start()
     storage.start()
+    runs.start()
     links.start()
     outbox.start()
     RECORDER.start()
@@ -89,6 +93,7 @@ def main() -> None:
     finally:
         outbox.stop()
         links.stop()
+        runs.stop()
         storage.stop()
         day.stop()
         reconcile.stop()

@@ -42,7 +42,9 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
 
 def _own(error: Exception) -> Response | None:
     if isinstance(error, Refused):
-        return Response({"error": error.message, "code": error.code, **error.data}, status=error.status)
+        body = {"error": error.message, "code": error.code, **error.data}
+        later = error.retry_after_seconds
+        return Response(body, status=error.status, headers={"Retry-After": str(later)} if later else None)
     if isinstance(error, (OperationalError, InterfaceError)):
         log.warning("database does not answer", error=str(error))
         return _away("The database does not answer; try again in a moment.", "database_unavailable")

@@ -18,6 +18,9 @@ from channels.layers import channel_layers
 
 log = structlog.get_logger(__name__)
 
+Audience = tuple[int, str]
+"""The id of a user (0 for nobody), and the least role that sees it besides."""
+
 GROUP = "live"
 SEND_SECONDS = 1.0
 RETRY_SECONDS = 0.5
@@ -29,16 +32,16 @@ class _Publisher:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: OrderedDict[str, str] = OrderedDict()
+        self._waiting: OrderedDict[str, tuple[str, Audience | None]] = OrderedDict()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
         self._down = False
 
-    def publish(self, key: str, text: str) -> None:
+    def publish(self, key: str, text: str, only: Audience | None) -> None:
         with self._lock:
-            self._waiting[key] = text
+            self._waiting[key] = (text, only)
             if len(self._waiting) > KEYS_WAITING:
                 self._waiting.popitem(last=False)
             self._thread_ensure()
@@ -84,18 +87,19 @@ class _Publisher:
         if hasattr(layer, "close_pools"):
             await layer.close_pools()
 
-    def _pop(self) -> tuple[str, str] | None:
+    def _pop(self) -> tuple[str, tuple[str, Audience | None]] | None:
         with self._lock:
             return self._waiting.popitem(last=False) if self._waiting else None
 
-    def _put_back(self, key: str, text: str) -> None:
+    def _put_back(self, key: str, frame: tuple[str, Audience | None]) -> None:
         with self._lock:
             if key not in self._waiting:
-                self._waiting[key] = text
+                self._waiting[key] = frame
                 self._waiting.move_to_end(key, last=False)
 
-    async def _send(self, layer: Any, key: str, text: str) -> bool:
-        message = {"type": "live.frame", "key": key, "frame": text}
+    async def _send(self, layer: Any, key: str, frame: tuple[str, Audience | None]) -> bool:
+        text, only = frame
+        message = {"type": "live.frame", "key": key, "frame": text, "only": only and list(only)}
         try:
             await asyncio.wait_for(layer.group_send(GROUP, message), SEND_SECONDS)
         except Exception as error:  # noqa: BLE001 — whatever Redis is up to, it must not end this thread
@@ -115,12 +119,13 @@ def _set_both(one: asyncio.Event, other: asyncio.Event) -> None:
 _publisher = _Publisher()
 
 
-def publish(key: str, frame: dict[str, Any]) -> None:
+def publish(key: str, frame: dict[str, Any], only: Audience | None = None) -> None:
     """Send one frame to every browser; a newer one of the same key replaces it while it waits.
 
+    With `only` it goes to one user, and to whoever has the role named there or a higher one.
     Returns at once and never raises for Redis. `frame` must be JSON-able (TypeError else).
     """
-    _publisher.publish(key, orjson.dumps(frame).decode())
+    _publisher.publish(key, orjson.dumps(frame).decode(), only)
 
 
 def close() -> None:

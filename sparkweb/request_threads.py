@@ -2,6 +2,7 @@
 
 Django's ASGI handler starts a thread for each request, so each request would
 open the database anew. Here a request borrows one of a few threads instead.
+An answer that is told over minutes gives its thread back as it begins.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
+from django.http import HttpRequest
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -19,6 +22,26 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 THREADS = 8
+LOAN = "sparkweb.request_thread"
+
+
+@dataclass
+class Loan:
+    """A thread while a request has it; `early`: it goes back when the answer begins."""
+
+    executor: ThreadPoolExecutor
+    early: bool = False
+    returned: bool = False
+
+
+def thread_return_early(request: HttpRequest) -> None:
+    """Have the thread of this request go back as its answer begins, for that is a stream that takes long.
+
+    What tells the stream must not use the thread any more: it is somebody else's by then.
+    """
+    loan = getattr(request, "scope", {}).get(LOAN)
+    if loan is not None:
+        loan.early = True
 
 
 class RequestThreads:
@@ -33,11 +56,24 @@ class RequestThreads:
         self._limit = asyncio.Semaphore(threads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._limit:
-            # The most recently used one first: threads that are not needed stay cold and small.
-            executor = self._idle.pop()
-            try:
-                async with ThreadSensitiveContext(executor=executor):
-                    await self._app(scope, receive, send)
-            finally:
-                self._idle.append(executor)
+        await self._limit.acquire()
+        # The most recently used one first: threads that are not needed stay cold and small.
+        loan = Loan(self._idle.pop())
+
+        async def noted(message: MutableMapping[str, Any]) -> None:
+            if loan.early and message["type"] == "http.response.start":
+                self._take_back(loan)
+            await send(message)
+
+        try:
+            async with ThreadSensitiveContext(executor=loan.executor):
+                # Django closes its answer on this thread even if it went back: calls wait their turn there.
+                await self._app({**scope, LOAN: loan}, receive, noted)
+        finally:
+            self._take_back(loan)
+
+    def _take_back(self, loan: Loan) -> None:
+        if not loan.returned:
+            loan.returned = True
+            self._idle.append(loan.executor)
+            self._limit.release()

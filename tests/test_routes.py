@@ -24,7 +24,7 @@ from metrics_app.models import FlightRecord
 from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence
 from metrics_app.models_fabric import FabricTest
 from models_app.models import Schedule, StorageJob, Turn, Webhook
-from sandbox_app.models import Tool
+from sandbox_app.models import Artifact, Tool, ToolRun
 from sparkweb.accounts.models import ApiKey, User
 from sparkweb.asgi import websocket_urlpatterns
 from tests.factories import (
@@ -280,18 +280,34 @@ api_tool                     GET     /api/tools/echo                     viewer
 api_tool                     PATCH   /api/tools/echo                     admin
 api_tools_openai             GET     /api/tools-openai                   viewer
 api_tools_reload             POST    /api/reload                         admin
+compat_execute               POST    /api/execute/echo                   viewer
+api_run-list                 GET     /api/runs                           viewer
+api_run-list                 POST    /api/runs                           viewer
+api_run-detail               GET     /api/runs/{uid}                     viewer
+api_run-cancel               POST    /api/runs/{uid}/cancel              viewer
+api_run-approve              POST    /api/runs/{uid}/approve             operator
+api_run-deny                 POST    /api/runs/{uid}/deny                operator
+api_run-replay               POST    /api/runs/{uid}/replay              viewer
+api_run-stream               GET     /api/runs/{uid}/stream              viewer
+api_run-output               GET     /api/runs/{uid}/output              viewer
+api_run-artifacts            GET     /api/runs/{uid}/artifacts           viewer
+api_run-artifact             GET     /api/runs/{uid}/artifacts/{uid}     viewer
 """
 # What nodes send, signed with their keys: no user, key or cookie opens it (tests/link/test_http_auth.py).
 NODES = """
 node_log_chunk  POST  /node/log-chunks/  node
 node_flight     POST  /node/flights/     node
-node_session_body    POST  /node/session-files/body/    node
-node_session_answer  POST  /node/session-files/answer/  node
+node_tool_arguments  POST  /node/tool-arguments/  node
+node_tool_folder     POST  /node/tool-folder/     node
+node_tool_artifacts  POST  /node/tool-artifacts/  node
 """
 ROUTES = [Route(*line.split()) for line in (PAGES + API).splitlines() if line]
 NODE_ROUTES = [Route(*line.split()) for line in NODES.splitlines() if line]
 # A key must not make keys, unless it may administer.
-SESSION_OR_ADMIN_KEY = {("api_key-list", "POST"), ("api_key-detail", "DELETE")}
+SESSION_OR_ADMIN_KEY = {
+    ("api_key-list", "POST"), ("api_key-detail", "DELETE"),
+    ("api_run-approve", "POST"), ("api_run-deny", "POST"),  # nor say yes to its own calls
+}  # fmt: skip
 ADMIN_TABLES = {
     "accounts.apikey", "accounts.auditentry", "accounts.nodekey", "accounts.user",
     "axes.accessattempt", "axes.accessfailurelog", "axes.accesslog",
@@ -388,7 +404,9 @@ def house(admin: User, operator: User, viewer: User) -> dict[str, Any]:
     AlertChannel.objects.create(pk=1, name="phone", kind="ntfy", sealed_url="x")
     Webhook.objects.create(uid=HOOK, name="hook", url="https://example.lan/hook")
     StorageJob.objects.create(uid=UID, node=node, node_name=node.name, kind="image_pull", title="busybox")
-    Tool.objects.create(name="echo", description="Says it again", missing=True)
+    tool = Tool.objects.create(name="echo", description="Says it again", missing=True, role="viewer")
+    run = ToolRun.objects.create(uid=UID, tool=tool, tool_name="echo", node=node, node_name=node.name)
+    Artifact.objects.create(uid=UID, run=run, kind="file", name="a.txt", size_bytes=1, sha256="a" * 64)
     stranger = User.objects.create(username="stranger")
     ApiKey.objects.create(pk=1, user=stranger, key_hash="x", prefix="sw_x")
     return {"admin": admin, "operator": operator, "viewer": viewer}

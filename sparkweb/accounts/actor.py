@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkweb.accounts.models import AuditEntry
+from sparkweb.accounts.models import RANK, AuditEntry, Role
 
 if TYPE_CHECKING:
     from sparkweb.accounts.models import User
@@ -13,12 +13,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Actor:
-    """A user or the system itself, with the means and the address it came by."""
+    """A user or the system itself, with the means and the address it came by.
+
+    `rank` is what the caller may do at most (1 viewer, 2 operator, 3 admin): that of an API key's
+    scopes. None: whatever the user's role allows.
+    """
 
     user: User | None
     label: str
     via: str
     address: str | None = None
+    rank: int | None = None
+
+    def may(self, role: str) -> bool:
+        """Say whether the caller may do what needs `role`; the system itself may everything."""
+        if self.user is None:
+            return self.rank is None
+        return self.user.has_role(role) and (self.rank is None or self.rank >= RANK[Role(role)])
 
 
 SYSTEM = Actor(None, "system", "system")

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from sparkweb.accounts.actor import Actor, audit
 from sparkweb.accounts.models import RANK, SCOPE_RANK, ApiKey, Role, Scope, User
+from sparkweb.accounts.permissions import scopes_rank
 
 KEY_MARK = "sw_"
 PREFIX_LENGTH = 11
@@ -28,7 +29,8 @@ def actor_of(request: Any, via: str = "page") -> Actor:
     django_request: HttpRequest = getattr(request, "_request", request)
     user, key = request.user, getattr(request, "auth", None)
     if isinstance(key, ApiKey):
-        return Actor(user, f"{user.get_username()} (key {key.prefix}…)", "api", _address(django_request))
+        label = f"{user.get_username()} (key {key.prefix}…)"
+        return Actor(user, label, "api", _address(django_request), scopes_rank(key.scopes))
     return Actor(user, user.get_username(), via, _address(django_request))
 
 

@@ -1,0 +1,91 @@
+"""On which node a run goes, by the newest reports of those that are online."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from metrics_app.models import Node, NodeStatus
+from metrics_app.selectors import node_snapshots
+from sandbox_app.exceptions import ToolRefused, ToolUnavailable
+from sandbox_app.job import Policy, Runner
+from sandbox_app.models import ToolSession
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Place:
+    """One online node: the memory that runs may take there, and its sandbox as it reports it.
+
+    `free_bytes` is None where it was not reported; `sandbox` is {} for an agent without one.
+    """
+
+    node: Node
+    free_bytes: int | None
+    sandbox: Mapping[str, Any]
+
+    def has_image(self, image: str) -> bool:
+        """Whether the image may be there: a node reports of the standard one alone."""
+        told = self.sandbox.get("image") or {}
+        return bool(self.sandbox) and (told.get("name") != image or told.get("status") == "ok")
+
+    def has_runtime(self, runtime: str) -> bool:
+        return not runtime or runtime in (self.sandbox.get("runtimes") or ())
+
+
+def places() -> list[Place]:
+    """Every online node, with what its newest report says."""
+    nodes = list(Node.objects.filter(status=NodeStatus.ONLINE))
+    snapshots = node_snapshots([node.name for node in nodes])
+    return [_place(node, (snapshots[node.name] or {}).get("report") or {}) for node in nodes]
+
+
+def _place(node: Node, report: Mapping[str, Any]) -> Place:
+    available = (report.get("host") or {}).get("memory_available_bytes")
+    sandbox = report.get("sandbox")
+    free = available - settings.SANDBOX_RESERVE_MB * MIB if isinstance(available, int) else None
+    return Place(node, free, sandbox if isinstance(sandbox, dict) else {})
+
+
+def free_by_node(found: Iterable[Place]) -> dict[str, int]:
+    """Memory that runs may take, by node, of those that reported it."""
+    return {place.node.name: place.free_bytes for place in found if place.free_bytes is not None}
+
+
+def place_choose(
+    policy: Policy, runner: Runner, found: list[Place], *, node: Node | None, session: ToolSession | None
+) -> Place:
+    """Return where a run goes: its session's node, else the named one, else the one with most free memory.
+
+    Raises ToolUnavailable (no_node, node_offline) and ToolRefused (image_missing, runtime_missing).
+    """
+    wanted = session.node_name if session is not None else node.name if node is not None else ""
+    online = [place for place in found if not wanted or place.node.name == wanted]
+    if not online:
+        if wanted:
+            raise ToolUnavailable(f"{wanted} is not online, so nothing can run there now.", "node_offline")
+        raise ToolUnavailable("No node is online; start an agent.", "no_node")
+    fitting = _fitting(policy, runner, online)
+    return max(fitting, key=lambda place: place.free_bytes or 0)
+
+
+def _fitting(policy: Policy, runner: Runner, online: list[Place]) -> list[Place]:
+    """Those that have what the policy asks for."""
+    if runner == "host":
+        return online
+    with_image = [place for place in online if place.has_image(policy.image)]
+    if not with_image:
+        names = ", ".join(str(place.node) for place in online)
+        raise ToolRefused(
+            f"{names} does not have the image {policy.image}; build it on the page Services.", "image_missing"
+        )
+    fitting = [place for place in with_image if place.has_runtime(policy.runtime)]
+    if not fitting:
+        raise ToolRefused(
+            f"This tool demands the runtime {policy.runtime}, which no node offers.", "runtime_missing"
+        )
+    return fitting
