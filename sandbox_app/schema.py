@@ -116,8 +116,8 @@ def _property(parameter: Mapping[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {"type": kind}
     if kind == "object" and parameter.get("properties") is not None:
         made = _object(parameter["properties"])
-    if kind == "array" and parameter.get("items"):
-        made["items"] = _property(parameter["items"])
+    if kind == "array":  # OpenAI refuses arrays without items, even where any will do
+        made["items"] = _property(parameter["items"]) if parameter.get("items") else {}
     for key in ("description", "enum", "default"):
         if parameter.get(key) is not None:
             made[key] = parameter[key]
@@ -156,7 +156,7 @@ def _strict_possible(schema: Mapping[str, Any]) -> bool:
     if schema.get("type") == "object" and "properties" not in schema:
         return False
     if schema.get("type") == "array":
-        return "items" in schema and _strict_possible(schema["items"])
+        return bool(schema["items"]) and _strict_possible(schema["items"])
     return all(_strict_possible(child) for child in schema.get("properties", {}).values())
 
 

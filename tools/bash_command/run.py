@@ -1,0 +1,62 @@
+"""Runs a command line with Bash, from a file: nothing is put together, and it may be of any size.
+
+Standard library alone.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+
+def main():
+    request = json.load(sys.stdin)
+    arguments = request["arguments"]
+    if request.get("artifacts"):
+        os.environ["ARTIFACTS"] = request["artifacts"]
+    root = os.path.realpath(request.get("workspace") or tempfile.gettempdir())
+    folder = os.path.realpath(os.path.join(root, arguments["working_dir"]))
+    if folder != root and not folder.startswith(root + os.sep):
+        return refuse(f"working_dir {arguments['working_dir']!r} lies outside the workspace.")
+    if not os.path.isdir(folder):
+        return refuse(f"working_dir {arguments['working_dir']!r}: there is no such folder.")
+    return run(arguments["command"], arguments.get("stdin", ""), folder)
+
+
+def run(command, given, folder):
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="command-") as file:
+        file.write(command)
+        file.flush()
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write(given.encode())
+            stdin.seek(0)
+            try:
+                ended = subprocess.run(["bash", file.name], stdin=stdin, cwd=folder, check=False)
+            except FileNotFoundError:
+                return refuse("This sandbox image has no Bash.", 127)
+    if ended.returncode < 0:
+        answer(f"The command was killed by signal {-ended.returncode}.")
+        return 128 - ended.returncode
+    if ended.returncode:
+        answer(f"The command ended with exit code {ended.returncode}.")
+    return ended.returncode
+
+
+def refuse(sentence, code=2):
+    print(sentence, file=sys.stderr)
+    answer(sentence)
+    return code
+
+
+def answer(error):
+    """Tell the sandbox what went wrong, beside what was printed."""
+    try:
+        with open(3, "w", encoding="utf-8", closefd=False) as pipe:
+            json.dump({"error": error}, pipe)
+    except OSError:
+        pass  # nobody listens: run by hand
+
+
+if __name__ == "__main__":
+    sys.exit(main())
