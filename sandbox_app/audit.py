@@ -6,16 +6,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from sandbox_app.audit_chain import body_text, line, record_mac, time_text
 from sandbox_app.masking import mask
 from sandbox_app.models_audit import AuditHead, AuditKind, AuditRecord
 from sparkweb.installation import audit_key_read
 
+log = structlog.get_logger(__name__)
+
 __all__ = ["audit_append", "audit_key", "mask"]
+
+HEAD_COPY_EVERY = 256
 
 
 @lru_cache(maxsize=4)
@@ -73,4 +79,16 @@ def audit_append(
     )
     record.save(force_insert=True)
     AuditHead.objects.filter(pk=1).update(number=record.number, mac=record.mac)
+    if record.number % HEAD_COPY_EVERY == 0:
+        transaction.on_commit(_head_copy_ask)
     return record
+
+
+def _head_copy_ask() -> None:
+    """Have the head copied now; where Redis does not answer, the next minute does it."""
+    from sandbox_app.audit_tasks import audit_head_copy
+
+    try:
+        audit_head_copy.apply_async(retry=False)
+    except OperationalError as error:
+        log.info("the audit head is copied later", error=str(error))

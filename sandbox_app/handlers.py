@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from metrics_app import services as nodes
-from sandbox_app import observing
+from metrics_app.alerts import events
+from sandbox_app import audit_heads, observing, session_observing
 from sandbox_app.selectors import runs_on_node
+from sandbox_app.sessions import sessions_of_node
 from sparkweb.node_link import registry
 
 
 def register() -> None:
     """Called once, when Django is ready."""
-    for verb, handler in observing.FACTS.items():
+    for verb, handler in (observing.FACTS | session_observing.FACTS).items():
         registry.fact_handler(verb)(handler)
     registry.report_handler("sandbox")(observing.sandbox_reported)
-    nodes.USES.append(runs_on_node)
+    registry.report_handler("audit_head")(audit_heads.head_reported)
+    events.EVENTS.update(audit_heads.EVENTS)
+    nodes.USES.extend([runs_on_node, sessions_of_node])

@@ -79,6 +79,7 @@ class SessionJob:
     size_bytes: int
     inodes: int
     idle_seconds: int
+    generation: int = 1
 
 
 @dataclass(frozen=True)

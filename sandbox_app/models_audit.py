@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 
 class AuditKind(models.TextChoices):
@@ -79,3 +80,46 @@ class AuditHead(models.Model):
 
     def __str__(self) -> str:
         return f"head at {self.number}"
+
+
+class CheckState(models.TextChoices):
+    WAITING = "waiting", "Waits"
+    RUNNING = "running", "Running"
+    GOOD = "good", "The chain holds"
+    BAD = "bad", "The chain does not hold"
+    FAILED = "failed", "Did not end"
+
+
+class AuditCheck(models.Model):
+    """One verification of the chain, as it runs and as it ended. Only the chain itself is proof."""
+
+    state = models.CharField(max_length=8, choices=CheckState.choices, default=CheckState.WAITING)
+    requested_by = models.CharField(max_length=160)
+    requested_at = models.DateTimeField(default=timezone.now)
+    told_at = models.DateTimeField(default=timezone.now, help_text="When it was last heard of.")
+    ended_at = models.DateTimeField(null=True, blank=True)
+    rows = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    verdict = models.JSONField(default=dict, blank=True)
+    reason = models.CharField(max_length=300, blank=True, help_text="Why it did not end.")
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"check {self.pk}: {self.state}"
+
+    @property
+    def live(self) -> bool:
+        """It has not ended."""
+        return self.state in (CheckState.WAITING, CheckState.RUNNING)
+
+    @property
+    def percent(self) -> int:
+        """How much of it is done, 0 to 100."""
+        return min(100, round(100 * self.rows / self.total)) if self.total else 0
+
+    @property
+    def sentence(self) -> str:
+        """What it found, or why it found nothing."""
+        return str(self.verdict.get("sentence") or self.reason)

@@ -1,4 +1,4 @@
-"""Background work with the database."""
+"""Background work with the database. Celery looks for tasks here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from sandbox_app import audit_tasks  # noqa: F401 - its tasks are found here
 from sandbox_app.artifact_store import artifact_drop, artifacts_fit, folders_tidy
 from sandbox_app.models import Artifact, ToolRun
 

@@ -28,6 +28,9 @@ from models_app.node.log_archive import LogArchive
 from models_app.node.script_place import ScriptPlace
 from models_app.node.storage.agent import NodeStorage, place_configured
 from models_app.node.weights_look import Weights
+from sandbox_app.agent_sessions import SessionDesk
+from sandbox_app.node.audit_heads import AuditHeads
+from sandbox_app.node.workspaces import Workspaces
 from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.adapters.fabric import FabricReader, counters_read
@@ -96,6 +99,14 @@ class Agent:
         self.fabric_desk = FabricDesk(self.journal)
         self.weights = WeightsDesk(Weights(config.HF_CACHE, config.OLLAMA_MODELS), self.journal)
         self.storage = NodeStorage(self.engine, self.journal, place_configured(), self.models.ollama_servers)
+        self.audit_heads = AuditHeads(
+            folder / "audit", config.INSTALLATION or installation_read(config.DATA_DIR)
+        )
+        self.sessions = SessionDesk(
+            Workspaces(folder / "workspaces", config.DISK_RESERVE_GB * 2**30),
+            self.journal,
+            lambda: WebClient(config.WEB_URL, signer),
+        )
         self.guardian = guardian_make(folder / "guardian", self.models, [self.storage.jobs.victims])
         self.flight = FlightRecorder(
             folder / "flight", _host_boot(), upload_to(WebClient(config.WEB_URL, signer))
@@ -111,6 +122,7 @@ class Agent:
         report_section("guardian")(self.guardian.section)
         report_section("kernel")(self.kernel.section)
         report_section("fabric")(self.fabric_counters)
+        report_section("audit_head")(self.audit_heads.section)
         self.flight.start()
         self.sender.start()
         self.reports.start()
@@ -118,7 +130,9 @@ class Agent:
         self.weights.start()
         self.fabric_desk.start()
         self.storage.start()
+        self.sessions.start()
         self.guardian.start()
+        self.audit_heads.start()
         self.loop.start()
 
     def close(self) -> None:

@@ -24,6 +24,9 @@ app.conf.update(
         "outbox": {"task": "sparkweb.outbox.tasks.housekeeping", "schedule": 3600.0},
         "history": {"task": "metrics_app.tasks.history_prune", "schedule": 300.0},
         "weights": {"task": "models_app.tasks.weights_refresh", "schedule": 60.0},
+        "audit_head": {"task": "sandbox_app.tasks.audit_head_copy", "schedule": 60.0},
+        "audit_daily": {"task": "sandbox_app.tasks.audit_daily", "schedule": 86400.0},
+        "audit_housekeeping": {"task": "sandbox_app.tasks.audit_housekeeping", "schedule": 3600.0},
         "sessions": {"task": "sparkweb.accounts.tasks.sessions_clear", "schedule": 86400.0},
     },
 )

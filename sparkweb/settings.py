@@ -382,6 +382,33 @@ FABRIC_DAILY_HOUR = env_int(
     low=-1,
     high=23,
 )
+SANDBOX_SESSION_HOURS = env_int(
+    "SPARKWEB_SANDBOX_SESSION_HOURS", 72, "Hours that a tool session lasts, unless extended.", low=1, high=720
+)
+SANDBOX_SESSION_IDLE_HOURS = env_int(
+    "SPARKWEB_SANDBOX_SESSION_IDLE_HOURS",
+    24,
+    "Hours without any use after which a tool session ends; 0: only when its time is over.",
+    low=0,
+    high=720,
+)
+SANDBOX_SESSION_MB = env_int(
+    "SPARKWEB_SANDBOX_SESSION_MB",
+    256,
+    "Size (MiB) of a tool session's workspace where nobody asks for another.",
+    low=32,
+    high=1_048_576,
+)
+SANDBOX_SESSION_MB_MOST = env_int(
+    "SPARKWEB_SANDBOX_SESSION_MB_MOST",
+    4096,
+    "Largest workspace (MiB) that may be asked for.",
+    low=32,
+    high=1_048_576,
+)
+SANDBOX_SESSIONS = env_int(
+    "SPARKWEB_SANDBOX_SESSIONS", 8, "Tool sessions that one user may have at once.", low=1, high=1000
+)
 CURRENCY = env_str("SPARKWEB_CURRENCY", "€", "Currency of the price.")
 HISTORY_TIERS = tiers_make(
     raw=HOUR * env_int("SPARKWEB_HISTORY_SECONDS_HOURS", 1, "Hours of history in seconds.", low=1, high=48),

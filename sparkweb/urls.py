@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("sparkweb.accounts.urls")),
     path("", include("metrics_app.urls")),
     path("", include("models_app.urls")),
+    path("", include("sandbox_app.urls_sessions")),
     path("", include("sandbox_app.urls")),
     re_path(r"^api/schema/?$", Schema.as_view(), name="schema"),
     re_path(r"^api/docs/?$", Docs.as_view(), name="api_docs"),

@@ -297,6 +297,8 @@ api_run-artifact             GET     /api/runs/{uid}/artifacts/{uid}     viewer
 NODES = """
 node_log_chunk  POST  /node/log-chunks/  node
 node_flight     POST  /node/flights/     node
+node_session_body    POST  /node/session-files/body/    node
+node_session_answer  POST  /node/session-files/answer/  node
 node_tool_arguments  POST  /node/tool-arguments/  node
 node_tool_folder     POST  /node/tool-folder/     node
 node_tool_artifacts  POST  /node/tool-artifacts/  node

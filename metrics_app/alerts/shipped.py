@@ -107,6 +107,12 @@ RULES: dict[str, dict[str, Any]] = {
         "metric": "verdict_memory_exhaustion",
         "severity": "critical",
     },
+    "audit_broken": {
+        "name": "Tool audit does not hold",
+        "kind": "event",
+        "metric": "audit_broken",
+        "severity": "critical",
+    },
     "launch_failed": {
         "name": "Model failed",
         "kind": "event",

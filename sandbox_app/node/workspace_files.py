@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import re
 import stat
@@ -24,6 +25,7 @@ PIECE_BYTES = 4 * 2**20
 PATH_BYTES_MOST = 1024
 DEPTH_MOST = 32
 ENTRIES_MOST = 1000
+LISTING_BYTES = 512 * 1024
 DELETED_MOST = 20_000
 DELETE_SECONDS = 20.0
 UPLOAD_PREFIX = ".sparkweb-upload-"
@@ -98,14 +100,15 @@ class WorkspaceFiles:
         parts = parts_of(path)
         with self._folder(parts) as folder, _words(path):
             entries: list[dict[str, Any]] = []
-            more = False
+            more, room = False, LISTING_BYTES
             with os.scandir(folder) as found:
                 for item in found:
-                    if len(entries) >= ENTRIES_MOST:
+                    if len(entries) >= ENTRIES_MOST or room < 0:
                         more = True
                         break
                     if not item.name.startswith(UPLOAD_PREFIX) and (entry := _entry(folder, item.name)):
                         entries.append(entry)
+                        room -= len(json.dumps(entry))
         entries.sort(key=lambda entry: (entry["kind"] != "folder", entry["name"]))
         return {"path": "/".join(parts), "entries": entries, "more": more}
 

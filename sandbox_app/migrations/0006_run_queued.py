@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('sandbox_app', '0003_audit_guard'),
+        ('sandbox_app', '0005_session_starts'),
     ]
 
     operations = [
