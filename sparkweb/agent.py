@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 from celery import Celery, shared_task
 
-from metrics_app.agent import ReportLoop, report_section
+from metrics_app.agent import ReportLoop, container_group, report_section
 from metrics_app.fabric.node import FabricDesk
 from metrics_app.flight_recorder import FlightRecorder, upload_to
 from metrics_app.kernel_watch import KernelWatch
@@ -28,11 +28,14 @@ from models_app.node.log_archive import LogArchive
 from models_app.node.script_place import ScriptPlace
 from models_app.node.storage.agent import NodeStorage, place_configured
 from models_app.node.weights_look import Weights
+from sandbox_app.agent import sandbox_take
 from sandbox_app.agent_sessions import SessionDesk
 from sandbox_app.node.audit_heads import AuditHeads
+from sandbox_app.node.sandbox import NodeSandbox, SandboxSettings
 from sandbox_app.node.workspaces import Workspaces
 from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
+from sparkweb.adapters.docker_sandbox import SandboxEngine
 from sparkweb.adapters.fabric import FabricReader, counters_read
 from sparkweb.adapters.kernel_log import KernelLog
 from sparkweb.celery_common import celery_settings, worker_run
@@ -107,7 +110,23 @@ class Agent:
             self.journal,
             lambda: WebClient(config.WEB_URL, signer),
         )
-        self.guardian = guardian_make(folder / "guardian", self.models, [self.storage.jobs.victims])
+        self.sandbox = NodeSandbox(
+            SandboxEngine(config.DOCKER_HOST),
+            self.journal,
+            self.streams,
+            lambda: WebClient(config.WEB_URL, signer),
+            folder / "sandbox",
+            self.node_name,
+            self.models.installation,
+            sandbox_settings(),
+            self.sessions.workspaces,
+            group_of=container_group,
+        )
+        self.guardian = guardian_make(
+            folder / "guardian", self.models, [self.storage.jobs.victims, self.sandbox.victims], self._acted
+        )
+        self.sandbox.before_end(self.guardian.collect)
+        self.sessions.before_end(self.sandbox.session_end)
         self.flight = FlightRecorder(
             folder / "flight", _host_boot(), upload_to(WebClient(config.WEB_URL, signer))
         )
@@ -120,6 +139,7 @@ class Agent:
         report_section("launches")(self.models.launches)
         report_section("storage")(self.storage.section)
         report_section("guardian")(self.guardian.section)
+        report_section("sandbox")(self.sandbox.section)
         report_section("kernel")(self.kernel.section)
         report_section("fabric")(self.fabric_counters)
         report_section("audit_head")(self.audit_heads.section)
@@ -131,6 +151,8 @@ class Agent:
         self.fabric_desk.start()
         self.storage.start()
         self.sessions.start()
+        self.sandbox.start()
+        sandbox_take(self.sandbox)
         self.guardian.start()
         self.audit_heads.start()
         self.loop.start()
@@ -141,6 +163,7 @@ class Agent:
         self.flight.close()
         self.kernel.close()
         self.storage.close()
+        self.sandbox.close()
         self.models.close()
         self.sender.close()
         self.reports.close()
@@ -151,6 +174,11 @@ class Agent:
         """Each second: to this machine's disk, and on its way to control."""
         self.flight.keep(report)
         self.reports.send(report)
+
+    def _acted(self, act: dict[str, Any]) -> None:
+        """The memory guardian ended something: the run that it was knows first, then control."""
+        self.sandbox.guardian_acted(act)
+        self.models.guarded.acted(act)
 
     def agent_section(self) -> dict[str, Any]:
         """What the report says about the agent itself."""
@@ -170,8 +198,22 @@ class Agent:
         }
 
 
+def sandbox_settings() -> SandboxSettings:
+    """The sandbox as this node's settings say."""
+    return SandboxSettings(
+        image=config.SANDBOX_IMAGE,
+        pool=config.SANDBOX_POOL,
+        data_pool=config.SANDBOX_DATA_POOL,
+        reserve_bytes=config.SANDBOX_RESERVE_MB * 2**20,
+    )
+
+
 def guardian_make(
-    folder: Path, models: NodeModels, others: Sequence[Victims] = (), meminfo: Path = MEMINFO
+    folder: Path,
+    models: NodeModels,
+    others: Sequence[Victims] = (),
+    acted: Callable[[dict[str, Any]], None] | None = None,
+    meminfo: Path = MEMINFO,
 ) -> MemoryGuardian:
     """Return the memory guardian over a node's models and `others`, with what an earlier agent knew."""
     settings = GuardianSettings(
@@ -183,7 +225,12 @@ def guardian_make(
     )
     models.guarded.remember(victims_left(folder))
     guardian = MemoryGuardian(
-        folder, settings, [models.guarded.victims, *others], models.guarded.acted, config.DOCKER_HOST, meminfo
+        folder,
+        settings,
+        [models.guarded.victims, *others],
+        acted or models.guarded.acted,
+        config.DOCKER_HOST,
+        meminfo,
     )
     models.before_end(guardian.collect)
     return guardian

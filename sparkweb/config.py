@@ -129,6 +129,27 @@ SANDBOX_IMAGE = env_str(
     "sparkweb-sandbox:1",
     "Image that tools run in, unless their TOOL.md names another.",
 )
+SANDBOX_POOL = env_int(
+    "SPARKWEB_SANDBOX_POOL",
+    2,
+    "How many containers wait ready for each tool, with a plain Python in them. 0: none.",
+    low=0,
+    high=64,
+)
+SANDBOX_DATA_POOL = env_int(
+    "SPARKWEB_SANDBOX_DATA_POOL",
+    2,
+    "The same for tools that want numpy and pandas imported.",
+    low=0,
+    high=64,
+)
+SANDBOX_RESERVE_MB = env_int(
+    "SPARKWEB_SANDBOX_RESERVE_MB",
+    1024,
+    "Available memory (MiB) that the sandbox leaves: below it no tool begins, and no container waits.",
+    low=0,
+    high=1_048_576,
+)
 GUARDIAN = env_bool(
     "SPARKWEB_GUARDIAN", True, "Run the memory guardian on this node (docs/memory-guardian.md)."
 )
