@@ -1,10 +1,12 @@
 """Live frames under load: a real web process and Redis, frames published each second as control does.
 
-    python -m bench.sockets [--sockets 200] [--nodes 4] [--seconds 20] [--json]
+    python -m bench.sockets [--sockets 500] [--nodes 16] [--seconds 30] [--stalled 20] [--json]
 
-Latency is from just before a frame is handed to the channel layer until a browser's end has it. Sender and
-receivers share this process, so one clock measures both, and this process's own work counts against
-the result.
+Delay is from just before a frame is handed to the channel layer until a browser's end has it; all nodes
+publish at the same moment, which is the worst case. Sender and receivers share this process, so one clock
+measures both, and this process's own work counts against the result. Three rows in one run: the floor
+(a process that only writes what comes through a pipe to as many bare connections), SparkWeb, and SparkWeb
+while some sockets have stopped reading, with the seconds until the kernel says that those were dropped.
 """
 
 from __future__ import annotations
@@ -12,34 +14,42 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import subprocess
+import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import uvloop
 
 from bench.figures import percentile, show
-from tests.support.web import Browser, Publisher, WebProcess
+from bench.socket_readers import Count, Reader, bare, websocket
+from sparkweb.socket_frames import framed
+from tests.support.web import WebProcess
 
-TARGET_MS = 250
+TARGET_MS = 150
 REPORT_GPUS = 1
 REPORT_CONTAINERS = 12
-
-
-class Count:
-    """What the browsers have seen."""
-
-    def __init__(self) -> None:
-        self.milliseconds: list[float] = []
-        self.received = 0
+OPEN_AT_ONCE = 25
+HISTORY_SECONDS = 900
+ROOM = 64 * 1024  # of a stalled socket's kernel; more would hide for minutes that it does not read
+DROP_SECONDS = 60.0  # given to stalled sockets after the last frame
+FLOOR = (sys.executable, "-c", "from bench.socket_floor import main; main()")
+Publish = Callable[[str, str], Awaitable[None]]
 
 
 async def main_async(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    floor = await _floor(arguments)
     web = await asyncio.to_thread(_web_with_nodes, arguments.nodes)
     try:
-        return await _run(web, arguments)
+        rows = [floor, *await _house(web, arguments)]
     finally:
         web.close()
+    for row in rows:
+        row["p99, times floor"] = row["p99_ms"] / floor["p99_ms"]
+    return rows
 
 
 def _web_with_nodes(nodes: int) -> WebProcess:
@@ -48,84 +58,147 @@ def _web_with_nodes(nodes: int) -> WebProcess:
         web.manage("create_node", f"spark-{number}")
     streams = web.streams()
     for number in range(1, nodes + 1):
-        for second in range(900):
+        for second in range(HISTORY_SECONDS):
             streams.append(f"live:spark-{number}", {"t": float(second), "v": _series()})
     return web
 
 
-async def _run(web: WebProcess, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+async def _floor(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The same frames from a process that does nothing else with them."""
+    child = subprocess.Popen(FLOOR, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin and child.stdout
+    pipe = child.stdin
+    try:
+        port, count = int(child.stdout.readline()), Count()
+        readers = await _open(arguments.sockets, lambda: bare(port, count))
+
+        async def publish(_key: str, text: str) -> None:
+            frame = framed(text)
+            pipe.write(len(frame).to_bytes(4, "big") + frame)
+            pipe.flush()
+
+        return await _measured("floor: bare writes", publish, count, readers, arguments)
+    finally:
+        pipe.close()
+        child.wait()
+
+
+async def _house(web: WebProcess, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     cookie = await asyncio.to_thread(web.login)
-    count, listening = Count(), asyncio.Semaphore(0)
-    done = asyncio.Event()
-    readers = [
-        asyncio.create_task(_read(web, cookie, count, listening, done)) for _ in range(arguments.sockets)
-    ]
-    for _ in readers:
-        await listening.acquire()
-    before, cpu_before = web.rss_bytes, _cpu_seconds(web)
-    memory = [before]
+    count, still = Count(), Count()
+    last = f"spark-{arguments.nodes}"
+    readers = await _open(arguments.sockets, lambda: websocket(web.host, cookie, count, last))
     async with web.publisher() as publisher:
-        await _publish_second(publisher, arguments.nodes)  # the first may find the group empty
-        await asyncio.sleep(2)
-        count.milliseconds.clear()
-        count.received = 0
-        begun = time.monotonic()
-        for second in range(arguments.seconds):
-            await _publish_second(publisher, arguments.nodes)
-            await asyncio.sleep(max(0.0, begun + second + 1 - time.monotonic()))
-            memory.append(web.rss_bytes)
-        await asyncio.sleep(2)
+
+        async def publish(key: str, text: str) -> None:
+            await publisher.publish(key, text)
+
+        rows = [await _measured("SparkWeb", publish, count, readers, arguments, web)]
+        if arguments.stalled:
+            stalled = await _open(
+                arguments.stalled, lambda: websocket(web.host, cookie, still, last, room=ROOM)
+            )
+            for one in stalled:
+                one.transport.pause_reading()
+            watch = asyncio.create_task(_dropped(stalled))
+            what = f"SparkWeb, {arguments.stalled} stalled beside them"
+            row = await _measured(what, publish, count, readers, arguments, web)
+            rows.append(row | await _until_dropped(watch, publish, arguments))
+    _end(readers)
+    return rows
+
+
+async def _measured(
+    what: str, publish: Publish, count: Count, readers: list[Reader], arguments: argparse.Namespace,
+    web: WebProcess | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Publish so many seconds; return delays, losses and what web used."""
+    await _second(publish, arguments.nodes)  # the first may find the group empty
+    await asyncio.sleep(2)
+    count.begin()
+    memory, cpu = [web.rss_bytes if web else 0], _cpu_seconds(web)
+    begun = time.monotonic()
+    for second in range(arguments.seconds):
+        await _second(publish, arguments.nodes)
+        await asyncio.sleep(max(0.0, begun + second + 1 - time.monotonic()))
+        memory.append(web.rss_bytes if web else 0)
     seconds = time.monotonic() - begun
-    done.set()
+    cpu = _cpu_seconds(web) - cpu
+    await asyncio.sleep(2)
+    sent = len(readers) * arguments.nodes * arguments.seconds
+    row: dict[str, Any] = {
+        "who": what,
+        "sockets": len(readers),
+        "nodes": arguments.nodes,
+        "frames": sent,
+        "lost": sent - len(count.milliseconds),
+        "MB a second": count.bytes / seconds / 1e6,
+        "p50_ms": percentile(count.milliseconds, 50),
+        "p99_ms": percentile(count.milliseconds, 99),
+    }
+    if web is None:
+        _end(readers)
+        return row
+    return row | {
+        "target_p99_ms": TARGET_MS,
+        "web_cpu_percent": 100 * cpu / seconds,
+        "rss_mib_first": memory[0] / 2**20,
+        "rss_mib_half": memory[len(memory) // 2] / 2**20,
+        "rss_mib_last": memory[-1] / 2**20,
+    }
+
+
+async def _open(number: int, opened: Callable[[], Awaitable[Reader]]) -> list[Reader]:
+    turn = asyncio.Semaphore(OPEN_AT_ONCE)
+
+    async def one() -> Reader:
+        async with turn:
+            return await opened()
+
+    return list(await asyncio.gather(*(one() for _ in range(number))))
+
+
+def _end(readers: list[Reader]) -> None:
     for reader in readers:
-        reader.cancel()
-    await asyncio.gather(*readers, return_exceptions=True)
-    sent = arguments.sockets * arguments.nodes * arguments.seconds
-    return [
-        {
-            "sockets": arguments.sockets,
-            "nodes": arguments.nodes,
-            "seconds": arguments.seconds,
-            "frames": sent,
-            "lost": sent - count.received,
-            "p50_ms": percentile(count.milliseconds, 50),
-            "p99_ms": percentile(count.milliseconds, 99),
-            "target_p99_ms": TARGET_MS,
-            "web_cpu_percent": 100 * (_cpu_seconds(web) - cpu_before) / seconds,
-            "rss_mib_first": memory[0] / 2**20,
-            "rss_mib_half": memory[len(memory) // 2] / 2**20,
-            "rss_mib_last": memory[-1] / 2**20,
-        }
-    ]
+        reader.transport.abort()
 
 
-async def _read(
-    web: WebProcess, cookie: str, count: Count, listening: asyncio.Semaphore, done: asyncio.Event
-) -> None:
-    async with web.socket(cookie) as browser:
-        await browser.until("history", seconds=60)
-        listening.release()
-        while not done.is_set():
-            await _frame(browser, count)
+async def _dropped(stalled: list[Reader]) -> list[float]:
+    """Seconds until each was dropped, for as long as this is waited for."""
+    begun, dropped = time.monotonic(), dict[int, float]()
+    try:
+        while len(dropped) < len(stalled):
+            for number, one in enumerate(stalled):
+                if number not in dropped and not one.connected:
+                    dropped[number] = time.monotonic() - begun
+            await asyncio.sleep(0.25)
+    except asyncio.CancelledError:
+        pass
+    return sorted(dropped.values())
 
 
-async def _frame(browser: Browser, count: Count) -> None:
-    text = await browser.connection.recv()
-    arrived = time.monotonic()
-    mark = text.find('"bench":')
-    if mark >= 0:
-        count.received += 1
-        count.milliseconds.append(1000 * (arrived - float(text[mark + 8 : text.index(",", mark)])))
+async def _until_dropped(
+    watch: asyncio.Task[list[float]], publish: Publish, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    until = time.monotonic() + DROP_SECONDS
+    while not watch.done() and time.monotonic() < until:
+        await _second(publish, arguments.nodes)
+        await asyncio.sleep(1)
+    watch.cancel()
+    dropped = await watch
+    first, last = (dropped[0], dropped[-1]) if dropped else (None, None)
+    return {"dropped": len(dropped), "first after s": first, "last after s": last}
 
 
-async def _publish_second(publisher: Publisher, nodes: int) -> None:
+async def _second(publish: Publish, nodes: int) -> None:
     """Publish one frame for each node, at once: the worst case."""
-    await asyncio.gather(*(_publish_one(publisher, f"spark-{n}") for n in range(1, nodes + 1)))
+    await asyncio.gather(*(_publish_one(publish, f"spark-{n}") for n in range(1, nodes + 1)))
 
 
-async def _publish_one(publisher: Publisher, node: str) -> None:
+async def _publish_one(publish: Publish, node: str) -> None:
     frame = {"bench": time.monotonic(), "type": "snapshot", "node": node, "status": "online", "seq": 1}
-    await publisher.publish(f"node:{node}", {**frame, "received_at": time.time(), "report": _report()})
+    frame |= {"received_at": time.time(), "report": _report()}
+    await publish(f"node:{node}", orjson.dumps(frame).decode())
 
 
 def _series() -> dict[str, float]:
@@ -147,17 +220,19 @@ def _report() -> dict[str, Any]:
     }
 
 
-def _cpu_seconds(web: WebProcess) -> float:
-    assert web.process
+def _cpu_seconds(web: WebProcess | None) -> float:
+    if web is None or web.process is None:
+        return 0.0
     fields = Path(f"/proc/{web.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / 100
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sockets", type=int, default=200)
-    parser.add_argument("--nodes", type=int, default=4)
-    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--sockets", type=int, default=500)
+    parser.add_argument("--nodes", type=int, default=16)
+    parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--stalled", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

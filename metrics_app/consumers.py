@@ -24,8 +24,7 @@ CODE_BAD_FRAME = 4400
 FRAME_LIMIT_BYTES = 4096
 LOGS_AT_ONCE = 4
 RESYNC_SECONDS = 2.0
-ABORT_EXTENSION = "sparkweb.abort"
-FRAMED_EXTENSION = "sparkweb.framed"
+SERVER_EXTENSIONS = ("sparkweb.abort", "sparkweb.framed", "sparkweb.write_framed")
 
 
 class BadFrame(ValueError):
@@ -46,7 +45,8 @@ class LiveSocket:
             await send({"type": "websocket.close", "code": CODE_ACCESS_ENDED})
             return
         extensions = scope.get("extensions", {})
-        socket = Socket(send, access, extensions.get(ABORT_EXTENSION), extensions.get(FRAMED_EXTENSION))
+        abort, framed, at_once = (extensions.get(name) for name in SERVER_EXTENSIONS)
+        socket = Socket(send, access, abort, framed, at_once)
         conversation = Conversation(self.hub, socket)
         self.hub.add(socket)
         try:

@@ -18,7 +18,7 @@ from metrics_app.history.recorder import RECORDER
 from metrics_app.kernel_events import kernel_event
 from metrics_app.models import NodeStatus
 from metrics_app.node_events import SOURCES
-from metrics_app.selectors import live_stream, snapshot_key
+from metrics_app.selectors import live_stream, report_shown, snapshot_key
 from metrics_app.series import report_series
 from metrics_app.services import node_seen, node_status_set
 from metrics_app.verdicts import sources
@@ -59,7 +59,7 @@ def history_take(node_name: str, report: dict[str, Any], meta: dict[str, Any]) -
 
 def report_received(node_name: str, report: dict[str, Any], meta: dict[str, Any]) -> None:
     """Show one report to browsers first, then store it. `meta`: boot, seq, received_at."""
-    shown = {key: value for key, value in report.items() if key != "launches"}
+    shown = report_shown(report)
     verdicts = _judged(node_name, report, meta["received_at"])
     live.publish(
         f"node:{node_name}",

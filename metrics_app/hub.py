@@ -1,10 +1,11 @@
 """One subscription per web process, fanned out to its sockets.
 
 Frames arrive as ready JSON text and go out unchanged, made bytes of the wire once
-for all sockets. A socket that cannot keep up gets the newest frame of each key,
-never a backlog; one that takes nothing for 15 s is cut off. The hub itself notices
-when figures stop, whether Redis, control or the node fell silent, and says so by
-`node_status`.
+for all sockets. What arrives while sockets are written to goes out together, in one
+write to each: with many sockets and nodes that is what costs. A socket that cannot
+keep up gets the newest frame of each key, never a backlog; one that takes nothing
+for 15 s is cut off. The hub itself notices when figures stop, whether Redis, control
+or the node fell silent, and says so by `node_status`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -43,9 +44,17 @@ ACCESS_EVERY_TICKS = 2
 PING_EVERY_TICKS = 10
 PENDING_KEYS = 256
 END_SECONDS = 0.5
+ROUND_PAUSE = 2.0  # times the seconds that the round of writes before took
 CODE_ACCESS_ENDED = 4401
 CODE_SLOW = 4408
 _LATE: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks weakly
+
+
+class Framed(NamedTuple):
+    """One frame as JSON text, and as bytes of the wire."""
+
+    text: str
+    wire: bytes
 
 
 @dataclass(eq=False)
@@ -53,25 +62,35 @@ class Socket:
     """One browser: what it may see, and the newest frame of each key that it has not been sent yet.
 
     `send_framed` takes bytes of the wire, where the server offers that; a frame is then bytes,
-    else text.
+    else text. `write_framed` does so at once, or says that the peer has not taken enough yet.
     """
 
     send: Callable[[dict[str, Any]], Any]
     access: Access
     abort: Callable[[], None] | None = None
     send_framed: Callable[[bytes], Awaitable[None]] | None = None
+    write_framed: Callable[[bytes], bool] | None = None
     pending: dict[str, str | bytes] = field(default_factory=dict)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     code: int | None = None
     writing_since: float | None = None
+    greeted: bool = False
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def offer(self, key: str, text: str, wire: bytes | None = None) -> None:
-        """Have `text` sent, or `wire`, the same framed; it replaces an unsent frame of the same key."""
+    def take(self, frames: Mapping[str, Framed], together: bytes) -> None:
+        """Send frames by key now, `together` being their bytes, or when those before are gone."""
+        idle = self.greeted and not self.pending and not self._turn.locked()
+        if idle and self.write_framed is not None and self.write_framed(together):
+            return
+        for key, frame in frames.items():
+            self.offer(key, frame.text if self.send_framed is None else frame.wire)
+
+    def offer(self, key: str, frame: str | bytes) -> None:
+        """Have a frame sent; it replaces an unsent one of the same key."""
         if key not in self.pending and len(self.pending) >= PENDING_KEYS:
             del self.pending[next(iter(self.pending))]
-        self.pending[key] = text if wire is None or self.send_framed is None else wire
+        self.pending[key] = frame
         self.wake.set()
 
     async def write(self, frame: str | bytes) -> None:
@@ -89,6 +108,7 @@ class Socket:
 
     async def pump(self) -> None:
         """Send what is offered, for ever."""
+        self.greeted = True
         while True:
             await self.wake.wait()
             self.wake.clear()
@@ -122,6 +142,9 @@ class Hub:
         self._heard: dict[str, float] = {}
         self._silent: dict[str, str] = {}
         self._started_at = 0.0
+        self._round: dict[str, Framed] = {}
+        self._rounds_from = 0.0
+        self._round_due: asyncio.Handle | None = None
 
     async def start(self) -> None:
         """Begin to listen. Redis need not be there yet."""
@@ -150,13 +173,45 @@ class Hub:
         self.sockets.discard(socket)
 
     def broadcast(self, key: str, text: str, only: Sequence[Any] | None = None) -> None:
-        """Offer one frame, already JSON, to every socket, or to those of `only` (sparkweb.live.Audience)."""
+        """Have one frame, already JSON, sent to every socket: at once, or with what else comes meanwhile.
+
+        Or to those of `only` alone (sparkweb.live.Audience), and then at once.
+        """
         if key.startswith("node:"):
             self._node_heard(key.removeprefix("node:"))
-        wire = framed(text) if self.sockets else None
+        if not self.sockets:
+            return
+        frame = Framed(text, framed(text))
+        if only is not None:
+            for socket in self.sockets:
+                if socket.access.user_id == only[0] or socket.access.reaches(only[1]):
+                    socket.take({key: frame}, frame.wire)
+            return
+        self._round[key] = frame
+        self._round_plan()
+
+    def _round_plan(self) -> None:
+        if self._round_due is None:
+            wait = max(0.0, self._rounds_from - time.monotonic())
+            self._round_due = asyncio.get_running_loop().call_later(wait, self._round_send)
+
+    def _round_send(self) -> None:
+        """Write what came to every socket."""
+        frames, self._round = self._round, {}
+        together = b"".join(frame.wire for frame in frames.values())
+        began = time.monotonic()
         for socket in self.sockets:
-            if only is None or socket.access.user_id == only[0] or socket.access.reaches(only[1]):
-                socket.offer(key, text, wire)
+            socket.take(frames, together)
+        # uvloop hands everything to the kernel before its next callback.
+        self._round_due = asyncio.get_running_loop().call_soon(self._round_end, began)
+
+    def _round_end(self, began: float) -> None:
+        """Leave the loop to others for a while, in proportion; then what came meanwhile."""
+        now = time.monotonic()
+        self._rounds_from = now + ROUND_PAUSE * (now - began)
+        self._round_due = None
+        if self._round:
+            self._round_plan()
 
     async def picture(self) -> Picture:
         """Return what a new socket is told first, made at most once a second for all of them."""

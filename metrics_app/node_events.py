@@ -83,15 +83,8 @@ def changes_note(name: str, report: dict[str, Any]) -> None:
     if node is None or node.last_seen_at is None:
         return
     agent, gpu = report.get("agent") or {}, report.get("gpu") or {}
-    driver = (node.capabilities.get("gpu") or {}).get("driver")
     _changed(name, NodeEventKind.BOOTED, node.host_boot, agent.get("host_boot"), f"{name} booted")
-    _changed(
-        name,
-        NodeEventKind.DRIVER,
-        driver,
-        gpu.get("driver"),
-        f"{name}: driver {driver} → {gpu.get('driver')}",
-    )
+    _driver_note(name, node.capabilities.get("gpu") or {}, gpu)
     version = agent.get("version")
     _changed(
         name,
@@ -100,6 +93,21 @@ def changes_note(name: str, report: dict[str, Any]) -> None:
         version,
         f"{name}: agent {node.agent_version} → {version}",
     )
+
+
+def _driver_note(name: str, before: dict[str, Any], gpu: dict[str, Any]) -> None:
+    """Note a driver or card that came back, with its cause; else a driver that is another than before."""
+    told, known = _reloaded(gpu), _reloaded(before)
+    if told and told["at"] != known.get("at"):
+        event_note(name, NodeEventKind.DRIVER, f"{name}: {told.get('sentence')}")
+        return
+    driver, now = before.get("driver"), gpu.get("driver")
+    _changed(name, NodeEventKind.DRIVER, driver, now, f"{name}: driver {driver} → {now}")
+
+
+def _reloaded(gpu: dict[str, Any]) -> dict[str, Any]:
+    told = gpu.get("reloaded")
+    return told if isinstance(told, dict) and isinstance(told.get("at"), float) else {}
 
 
 def _changed(name: str, kind: NodeEventKind, before: Any, now: Any, message: str) -> None:

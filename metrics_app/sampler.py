@@ -2,8 +2,8 @@
 
     python -m metrics_app.sampler [--gpus JSON]
 
-It writes one JSON line a second on stdout: `gpu`, `gpus`, `host`, `sampled_at`
-and `sampler` of the report (docs/architecture.md). `--gpus` names the cards that
+It writes one JSON line a second on stdout: `gpu`, `gpus`, `host`, `counters`,
+`sampled_at` and `sampler` of the report (docs/architecture.md). `--gpus` names the cards that
 an earlier sampler saw, as [[index, uuid, name], …]. It ends when its stdout
 closes, or on SIGTERM after it has told the driver.
 
@@ -140,6 +140,7 @@ class Sampler:
             "gpu": reading.gpu,
             "gpus": reading.gpus,
             "host": host,
+            "counters": self._host.counters,
             "sampled_at": sampled_at,
             "sampler": sampler,
         }

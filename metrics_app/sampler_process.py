@@ -14,6 +14,8 @@ from typing import Any
 import orjson
 import structlog
 
+from metrics_app.driver_watch import DriverWatch
+
 log = structlog.get_logger(__name__)
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -108,6 +110,7 @@ class SamplerProcess:
         self._gpu_patience_seconds = GPU_SILENT_SECONDS
         self._leaving: list[_Child] = []
         self._known_gpus: list[list[Any]] = []
+        self._driver_watch = DriverWatch(clock)
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     @property
@@ -208,6 +211,8 @@ class SamplerProcess:
         except orjson.JSONDecodeError:
             log.warning("sampler wrote what is not JSON", start=text[:80].decode(errors="replace"))
             return None
+        line["gpu"]["reloaded"] = self._driver_watch.take(line)
+        line["gpu"]["reloads"] = self._driver_watch.reloads
         self.last, self.last_at = line, self._clock()
         if line["gpu"]["status"] == "ok":
             self._known_gpus = [

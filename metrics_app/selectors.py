@@ -13,6 +13,7 @@ from sparkweb.shared_streams import shared_streams
 from sparkweb.streams import Entry, StreamsDown
 
 HISTORY_SECONDS = 900
+NOT_SHOWN = ("launches", "counters")
 
 
 def snapshot_key(name: str) -> str:
@@ -52,6 +53,11 @@ def node_history(name: str) -> dict[str, Any]:
         items = []
     points = [item.data for item in items if isinstance(item, Entry) and item.data]
     return history_columns([(point["t"], point["v"]) for point in points[-HISTORY_SECONDS:]])
+
+
+def report_shown(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report without what pages have no use for each second."""
+    return {key: value for key, value in report.items() if key not in NOT_SHOWN}
 
 
 def local_node() -> Node | None:

@@ -100,7 +100,7 @@ def node_seen(*, name: str, report: dict[str, Any]) -> None:
         unified_memory=gpu.get("unified_memory"),
         capabilities={
             "docker": agent.get("docker"),
-            "gpu": {key: gpu.get(key) for key in ("status", "message", "driver", "cuda")},
+            "gpu": {key: gpu.get(key) for key in ("status", "message", "driver", "cuda", "reloaded")},
             "gpus": [row.get("name") for row in report.get("gpus") or []],
             "architecture": host.get("architecture"),
             "hf_cache": agent.get("hf_cache"),

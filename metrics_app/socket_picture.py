@@ -11,7 +11,7 @@ import orjson
 from channels.db import database_sync_to_async
 
 from metrics_app.models import Node
-from metrics_app.selectors import node_history, node_snapshots
+from metrics_app.selectors import node_history, node_snapshots, report_shown
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _figures(nodes: list[NodeRow]) -> tuple[dict[str, str], dict[str, dict[str, 
 
 def snapshot_frame(node: str, status: str, stored: dict[str, Any]) -> str:
     """Return a stored snapshot as the frame that control publishes each second."""
-    report = {key: value for key, value in stored["report"].items() if key != "launches"}
+    report = report_shown(stored["report"])
     frame = {
         "type": "snapshot",
         "node": node,

@@ -35,4 +35,5 @@ def figures_stale(line: dict[str, Any] | None, silent_seconds: float) -> dict[st
         "host": host_stale(last["host"]),
         "sampled_at": last["sampled_at"],
         "sampler": None,
+        "counters": None,
     }

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from metrics_app.forms import NodeForm
 from metrics_app.handover import handover_make
 from metrics_app.models import Node
-from metrics_app.selectors import node_snapshots
+from metrics_app.selectors import node_snapshots, report_shown
 from metrics_app.services import node_create
 from sparkweb.accounts.models import Role
 from sparkweb.accounts.pages import role_required
@@ -55,7 +55,7 @@ def node_new(request: HttpRequest) -> HttpResponse:
 
 
 def _sections(rows: list[Node]) -> list[dict[str, Any]]:
-    """Return what the template of a node needs: the row and its newest report, less its launches."""
+    """Return what the template of a node needs: the row and its newest report, less what no page shows."""
     snapshots = node_snapshots([row.name for row in rows])
     return [
         {"node": row, "snapshot": _shown(row, snapshots[row.name]), "snapshot_id": f"snapshot-{row.name}"}
@@ -66,7 +66,7 @@ def _sections(rows: list[Node]) -> list[dict[str, Any]]:
 def _shown(row: Node, snapshot: dict[str, Any] | None) -> dict[str, Any] | None:
     if snapshot is None:
         return None
-    report = {key: value for key, value in snapshot["report"].items() if key != "launches"}
+    report = report_shown(snapshot["report"])
     return {
         "type": "snapshot",
         "node": row.name,

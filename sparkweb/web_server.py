@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Iterator
 from typing import Any, cast
@@ -21,6 +22,7 @@ STOP_SECONDS = 1
 BACKLOG = 512
 # Frames from browsers are at most 4 kB; a little more reaches us, so that we can say why we close.
 FRAME_LIMIT_BYTES = 16 * 1024
+UNSENT_BYTES = 128 * 1024
 
 
 class PortTaken(Exception):
@@ -35,8 +37,10 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if hasattr(self, "scope"):
             extensions: dict[str, Any] = cast("dict[str, Any]", self.scope["extensions"])
-            extensions["sparkweb.abort"] = self.transport.abort
+            extensions["sparkweb.abort"] = self.cut
             extensions["sparkweb.framed"] = self.send_framed
+            extensions["sparkweb.write_framed"] = self.write_framed
+            self._hold_little()
 
     async def send_framed(self, data: bytes) -> None:
         """Send whole frames as they are, once the peer has taken enough of those before.
@@ -48,7 +52,32 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             raise ClientDisconnected
         self.transport.write(data)
 
+    def write_framed(self, data: bytes) -> bool:
+        """Send whole frames at once; False, and nothing sent, while the peer has not taken those before."""
+        if self.disconnected or self.conn.state is not State.OPEN or not self.writable.is_set():
+            return False
+        self.transport.write(data)
+        return True
+
+    def _hold_little(self) -> None:
+        """Have the kernel keep little that the peer has no room for: megabytes hide for minutes that it reads
+        nothing, and are old figures when it reads on."""
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None and connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+    def cut(self) -> None:
+        """End the connection at once, and what the kernel would offer the peer for minutes more."""
+        self._forget_unsent()
+        self.transport.abort()
+
+    def _forget_unsent(self) -> None:
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None and not self.transport.is_closing():
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
     def keepalive_timeout(self) -> None:
+        self._forget_unsent()
         super().keepalive_timeout()
         self.transport.abort()
 

@@ -1,15 +1,30 @@
 """Names that existing dashboards know: dcgm-exporter's and node_exporter's, from our reports.
 
 Sources: NVIDIA/dcgm-exporter etc/default-counters.csv, prometheus/node_exporter. What a report does not
-have is left out: node_exporter's counters of bytes and seconds are no part of it.
+have is left out.
 """
 
 from __future__ import annotations
 
-from metrics_app.prometheus.page import Families, NodeView
+from metrics_app.prometheus.page import Families, Labels, NodeView
 
 MIB = 1 / 2**20
 MILLI = 1000
+CPU_MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+DISK_COUNTERS = {
+    "reads_completed": "Reads completed.",
+    "read_bytes": "Bytes read.",
+    "read_time_seconds": "Seconds spent by all reads.",
+    "writes_completed": "Writes completed.",
+    "written_bytes": "Bytes written.",
+    "write_time_seconds": "Seconds spent by all writes.",
+    "io_time_seconds": "Seconds in which anything was read or written.",
+}
+LINK_COUNTERS = {
+    f"{direction}_{what}": f"Network device statistic {direction}_{what}."
+    for direction in ("receive", "transmit")
+    for what in ("bytes", "packets", "errs", "drop")
+}
 
 
 def families_known(nodes: list[NodeView]) -> Families:
@@ -20,6 +35,7 @@ def families_known(nodes: list[NodeView]) -> Families:
             for gpu in node.gpus:
                 _dcgm(families, gpu, node)
             _node_exporter(families, node)
+            _counters(families, node.report.get("counters"), {"nodename": node.name})
     return families
 
 
@@ -66,6 +82,9 @@ def _node_exporter(families: Families, node: NodeView) -> None:
         families.gauge(
             f"node_memory_{name}_bytes", f"Memory information field {name}_bytes.", host.get(field), instance
         )
+    total, used = host.get("swap_total_bytes"), host.get("swap_used_bytes")
+    free = total - used if isinstance(total, int) and isinstance(used, int) else None
+    families.gauge("node_memory_SwapFree_bytes", "Memory information field SwapFree_bytes.", free, instance)
     for disk in host.get("disks") or []:
         labels = instance | {"device": str(disk.get("device")), "mountpoint": str(disk.get("mount"))}
         families.gauge(
@@ -80,3 +99,31 @@ def _node_exporter(families: Families, node: NodeView) -> None:
         families.gauge(
             "node_network_speed_bytes", "Speed of the link.", link.get("speed_mbps"), labels, 125_000
         )
+
+
+def _counters(families: Families, counters: object, instance: Labels) -> None:
+    """What node_exporter counts since boot; an older agent reports none of it."""
+    if not isinstance(counters, dict):
+        return
+    cores = counters.get("cpu_seconds")
+    for core, seconds in enumerate(cores if isinstance(cores, list) else []):
+        for mode, spent in zip(CPU_MODES, seconds if isinstance(seconds, list) else [], strict=False):
+            labels = instance | {"cpu": str(core), "mode": mode}
+            text = "Seconds the CPUs spent in each mode."
+            families.counter("node_cpu_seconds", text, spent, labels)
+    switches = counters.get("context_switches")
+    families.counter("node_context_switches", "Total number of context switches.", switches, instance)
+    booted = counters.get("booted_at")
+    families.gauge("node_boot_time_seconds", "Node boot time, in unixtime.", booted, instance)
+    _device_counters(families, "node_disk", DISK_COUNTERS, counters.get("disks"), instance)
+    _device_counters(families, "node_network", LINK_COUNTERS, counters.get("networks"), instance)
+
+
+def _device_counters(
+    families: Families, prefix: str, texts: dict[str, str], devices: object, instance: Labels
+) -> None:
+    for device, counted in devices.items() if isinstance(devices, dict) else ():
+        labels = instance | {"device": str(device)}
+        for name, text in texts.items():
+            value = counted.get(name) if isinstance(counted, dict) else None
+            families.counter(f"{prefix}_{name}", text, value, labels)

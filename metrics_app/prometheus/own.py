@@ -33,6 +33,12 @@ def _host(families: Families, node: NodeView, labels: Labels) -> None:
     facts = {"version": agent.get("version"), "driver": gpu.get("driver"), "cuda": gpu.get("cuda")}
     facts |= {"kernel": host.get("kernel"), "architecture": host.get("architecture")}
     families.info("sparkweb_node", "What runs on the node.", facts, labels)
+    families.counter(
+        "sparkweb_gpu_driver_reloads",
+        "Times that the driver or a card came back since the agent began.",
+        gpu.get("reloads"),
+        labels,
+    )
     families.gauge(
         "sparkweb_host_cpu_ratio", "Time all cores were busy.", host.get("cpu_percent"), labels, PERCENT
     )

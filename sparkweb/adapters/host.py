@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sparkweb.adapters.host_counters import boot_and_switches_parse, cpu_seconds
 from sparkweb.adapters.host_devices import Disks, Networks, OpenFile, temperature_celsius
 from sparkweb.adapters.host_pressure import Pressure
 from sparkweb.adapters.host_sensors import sensors
@@ -49,6 +50,7 @@ class Host:
         self._disks = Disks(root, self._slow)
         self._networks = Networks(root, self._slow)
         self._times: list[tuple[int, int]] = []
+        self._counters: dict[str, Any] = {}
         self._names = _names()
         self.memory_total_bytes = meminfo_parse(self._meminfo.read()).get("MemTotal")
 
@@ -73,6 +75,11 @@ class Host:
         row["why"] = why
         return row
 
+    @property
+    def counters(self) -> dict[str, Any]:
+        """What the last reading counted since the machine booted: the report's `counters`."""
+        return {**self._counters, "disks": self._disks.counters, "networks": self._networks.counters}
+
     def close(self) -> None:
         """Close what is held open. The object is of no use afterwards."""
         for file in (self._stat, self._meminfo, self._loadavg, self._uptime):
@@ -83,7 +90,10 @@ class Host:
 
     def _cpu(self, why: dict[str, str]) -> dict[str, Any]:
         """Return the share of time not idle since the last reading, of the machine and of each core."""
-        times = cpu_times_parse(self._stat.read())
+        text = self._stat.read()
+        ticks = cpu_ticks_parse(text)
+        times = [_busy_and_total(one) for one in ticks]
+        self._counters = {"cpu_seconds": cpu_seconds(ticks[1:]), **boot_and_switches_parse(text)}
         before, self._times = self._times, times
         if len(before) != len(times):  # the first reading, or a core went on- or offline
             why["cpu_percent"] = why["cpu_per_core_percent"] = "stale"
@@ -107,20 +117,24 @@ class Host:
         return found
 
 
-def cpu_times_parse(text: bytes) -> list[tuple[int, int]]:
-    """Return (busy, total) clock ticks of the whole machine, then of each core.
+def cpu_ticks_parse(text: bytes) -> list[list[int]]:
+    """Return the clock ticks of the whole machine, then of each core, by mode.
 
-    Waiting for disks counts as idle; guest time is part of user time already
-    (proc_stat(5)), so the first eight columns are the whole.
+    Modes are user, nice, system, idle, iowait, irq, softirq, steal. Guest time is part of user time
+    already (proc_stat(5)), so these eight are the whole.
     """
-    times = []
+    rows = []
     for line in text.splitlines():
         if not line.startswith(b"cpu"):
             break
-        ticks = [int(number) for number in line.split()[1:9]]
-        total = sum(ticks)
-        times.append((total - ticks[3] - ticks[4], total))
-    return times
+        rows.append([int(number) for number in line.split()[1:9]])
+    return rows
+
+
+def _busy_and_total(ticks: list[int]) -> tuple[int, int]:
+    """Waiting for disks counts as idle."""
+    total = sum(ticks)
+    return total - ticks[3] - ticks[4], total
 
 
 def _busy_percent(before: tuple[int, int], after: tuple[int, int]) -> float:

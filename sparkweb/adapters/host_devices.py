@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sparkweb.adapters.host_counters import disks_parse, link_counters
 from sparkweb.adapters.slow_lane import SlowLane
 
-SECTOR_BYTES = 512  # of /proc/diskstats, whatever the disk's own sectors are
 MOUNTS_EVERY_SECONDS = 10.0
 SIZES_EVERY_SECONDS = 5.0
 LINKS_EVERY_SECONDS = 5.0
@@ -140,6 +140,7 @@ class Disks:
         self._slow = slow
         self._rates = Rates()
         self._diskstats = OpenFile(root / "proc" / "diskstats")
+        self.counters: dict[str, dict[str, Any]] = {}
 
     def close(self) -> None:
         self._diskstats.close()
@@ -147,7 +148,7 @@ class Disks:
     def read(self, now: float) -> list[dict[str, Any]]:
         """Return the report's `disks`. One that does not answer has sizes None with `stale`."""
         mounts = self._slow.get("mounts", self._mounts, MOUNTS_EVERY_SECONDS) or []
-        moved = self._moved_bytes()
+        moved, self.counters = disks_parse(self._diskstats.read().decode())
         rows = [self._row(mount, device, moved, now) for mount, device in mounts]
         self._slow.keep_only(
             {"mounts", "links", "temperature", "sensors"} | {f"size {mount.point}" for mount, _ in mounts}
@@ -196,14 +197,6 @@ class Disks:
             "free_bytes": size.f_bavail * size.f_frsize,
         }
 
-    def _moved_bytes(self) -> dict[str, tuple[int, int]]:
-        """Return {"major:minor": (bytes read, bytes written)}. Source: the kernel's iostats.rst."""
-        moved = {}
-        for line in self._diskstats.read().decode().splitlines():
-            fields = line.split()
-            moved[f"{fields[0]}:{fields[1]}"] = (int(fields[5]) * SECTOR_BYTES, int(fields[9]) * SECTOR_BYTES)
-        return moved
-
 
 class Link(NamedTuple):
     """State of a network interface; speed in Mbit/s, None where the driver does not tell."""
@@ -219,15 +212,17 @@ class Networks:
         self._sys = root / "sys" / "class" / "net"
         self._slow = slow
         self._rates = Rates()
-        self._counters = OpenFile(root / "proc" / "net" / "dev")
+        self._net_dev = OpenFile(root / "proc" / "net" / "dev")
+        self.counters: dict[str, dict[str, Any]] = {}
 
     def close(self) -> None:
-        self._counters.close()
+        self._net_dev.close()
 
     def read(self, now: float) -> list[dict[str, Any]]:
         """Return the report's `networks`, by name."""
         links = self._slow.get("links", self._links, LINKS_EVERY_SECONDS) or {}
-        moved = self._moved_bytes()
+        self.counters = self._counted()
+        moved = {name: (one["receive_bytes"], one["transmit_bytes"]) for name, one in self.counters.items()}
         self._rates.keep_only(set(moved))
         return [self._row(name, links.get(name), moved[name], now) for name in sorted(moved)]
 
@@ -245,16 +240,15 @@ class Networks:
             why["speed_mbps"] = "unsupported"
         return {**row, "why": why}
 
-    def _moved_bytes(self) -> dict[str, tuple[int, int]]:
-        """Return {name: (bytes received, bytes sent)} of the interfaces that are shown."""
-        moved = {}
-        for line in self._counters.read().decode().splitlines()[2:]:
+    def _counted(self) -> dict[str, dict[str, Any]]:
+        """Return {name: counters} of the interfaces that are shown."""
+        counted = {}
+        for line in self._net_dev.read().decode().splitlines()[2:]:
             name, _, figures = line.partition(":")
             name = name.strip()
             if not NOISE.fullmatch(name):
-                fields = figures.split()
-                moved[name] = (int(fields[0]), int(fields[8]))
-        return moved
+                counted[name] = link_counters(figures.split())
+        return counted
 
     def _links(self) -> dict[str, Link]:
         return {path.name: link_state(path) for path in self._sys.iterdir() if not NOISE.fullmatch(path.name)}

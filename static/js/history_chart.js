@@ -32,7 +32,13 @@ export class HistoryChart {
     this.legend();
     this.build();
     this.watchDrag();
+    this.watchWheel();
     new ResizeObserver(() => this.resize()).observe(this.box);
+    this.seen = true;
+    new IntersectionObserver(([{ isIntersecting }]) => {
+      this.seen = isIntersecting;
+      if (isIntersecting && this.behind) this.move();
+    }).observe(this.box);
   }
 
   palette() {
@@ -105,10 +111,10 @@ export class HistoryChart {
     this.section.dataset.points = t.length;
   }
 
-  /** The span changed: show what there is of it at once. */
+  /** The span changed: show what there is of it at once, or, out of sight, when it comes into sight. */
   move() {
-    this.plot.redraw(false, true);
-    this.plot.setScale("x", { min: this.view.start, max: this.view.end });
+    this.behind = !this.seen;
+    if (this.seen) this.plot.setScale("x", { min: this.view.start, max: this.view.end });
   }
 
   numbers(index) {
@@ -135,7 +141,24 @@ export class HistoryChart {
     this.onRange(start, end);
   }
 
-  /** Shift and drag, or two fingers' wheel sideways, moves the span. */
+  /** Ctrl and wheel, or a pinch, zooms about the pointer; the wheel sideways moves the span. */
+  watchWheel() {
+    this.plot.over.addEventListener("wheel", (event) => {
+      const sideways = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
+      const { start, end } = this.view;
+      if (event.ctrlKey) {
+        const at = this.plot.posToVal(event.offsetX, "x");
+        const factor = Math.exp(Math.max(-1, Math.min(1, event.deltaY / 300)));
+        this.onRange(at - (at - start) * factor, at + (end - at) * factor);
+      } else if (Math.abs(sideways) > Math.abs(event.shiftKey ? 0 : event.deltaY)) {
+        const by = (sideways / this.plot.over.clientWidth) * (end - start);
+        this.onRange(start + by, end + by);
+      } else return;
+      event.preventDefault();
+    }, { passive: false });
+  }
+
+  /** Shift and drag moves the span. */
   watchDrag() {
     this.plot.over.addEventListener("mousedown", (event) => {
       if (!event.shiftKey) return;

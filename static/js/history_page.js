@@ -1,6 +1,7 @@
 // The history page: which span, what is fetched for it, and an address that shows the same again.
 import { fromTemplate, make, setText } from "./dom.js";
 import { span } from "./format.js";
+import { schedule } from "./frame.js";
 import { HistoryChart } from "./history_chart.js";
 import { toast } from "./toast.js";
 
@@ -32,16 +33,28 @@ function live(range) {
   show(end - range, end, range);
 }
 
+/** What is seen moves in the next frame, once for however many movements; the rest follows when they rest. */
 function draw() {
-  for (const chart of charts) chart.move();
-  words();
-  remember();
+  schedule(paint);
   clearTimeout(later);
-  later = setTimeout(load, FETCH_AFTER_MS);
+  later = setTimeout(rest, FETCH_AFTER_MS);
 }
 
+function paint() {
+  for (const chart of charts) chart.move();
+  words();
+}
+
+function rest() {
+  remember();
+  load();
+}
+
+const MINUTES = new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "short" });
+const SECONDS = new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "medium" });
+
 function words() {
-  const time = (at) => new Date(at * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: view.end - view.start < 600 ? "medium" : "short" });
+  const time = (at) => (view.end - view.start < 600 ? SECONDS : MINUTES).format(at * 1000);
   setText(document.querySelector("[data-span-words]"), view.range ? `last ${span(view.range)}` : `${time(view.start)} to ${time(view.end)}`);
   for (const button of document.querySelectorAll("[data-range]")) button.setAttribute("aria-pressed", String(Number(button.dataset.range) === view.range));
 }

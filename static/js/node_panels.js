@@ -64,7 +64,9 @@ const HELD_BACK = {
   software_thermal: "heat",
 };
 
-/** Lost, silent with the cause, what holds the clock down, and errors of its memory. */
+const CAME_BACK = { replaced: "Driver replaced", reloaded: "Driver reloaded", answers: "Driver answers again", found: "Card answers again" };
+
+/** Lost, silent with the cause, back again, what holds the clock down, and errors of its memory. */
 function drawState(card, gpu, report) {
   const lost = gpu.state === "lost";
   card.querySelector("[data-lost]").hidden = !lost;
@@ -72,6 +74,13 @@ function drawState(card, gpu, report) {
   const silent = card.querySelector("[data-silent]");
   silent.hidden = lost || gpu.why?.utilization_percent !== "stale";
   if (!silent.hidden) silent.title = report.gpu?.message ?? "The driver does not answer for this GPU";
+  const back = report.gpu?.reloaded;
+  const reloaded = card.querySelector("[data-reloaded]");
+  reloaded.hidden = lost || !CAME_BACK[back?.kind] || (back.gpu ?? gpu.index) !== gpu.index;
+  if (!reloaded.hidden) {
+    setText(reloaded, CAME_BACK[back.kind]);
+    reloaded.title = back.sentence;
+  }
   const causes = [...new Set((gpu.throttle_reasons ?? []).map((word) => HELD_BACK[word]).filter(Boolean))];
   card.querySelector("[data-throttle]").hidden = !causes.length;
   setText(card.querySelector("[data-throttle-words]"), causes.join(", "));

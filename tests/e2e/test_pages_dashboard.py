@@ -284,3 +284,13 @@ def test_verdicts_stand_with_their_evidence_and_go(house: Node, page_viewer: Use
     badge = page.locator(".gpu-card [data-silent]")
     expect(badge).to_be_visible()
     expect(badge).to_have_attribute("title", cause["message"])
+    again = frames.report(now=now + 4)
+    sentence = "Driver 580.95.05 answers again; no figures for 9 s: not loaded"
+    again["gpu"]["reloaded"] = {"kind": "reloaded", "at": now, "sentence": sentence, "gpu": None}
+    socket.send(frames.snapshot("spark-1", again, 5, now + 4))
+    badge = page.locator(".gpu-card [data-reloaded]")
+    expect(badge).to_have_text("Driver reloaded")
+    expect(badge).to_have_attribute("title", sentence)
+    again["gpu"]["reloaded"] |= {"kind": "found", "gpu": 1}
+    socket.send(frames.snapshot("spark-1", again, 6, now + 5))
+    expect(badge).to_be_hidden()

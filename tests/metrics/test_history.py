@@ -222,6 +222,24 @@ def test_coming_going_and_changes_of_a_node_are_marks(local_node: Node) -> None:
     assert "580.1 → 580.2" in NodeEvent.objects.get(kind="driver").message
 
 
+def test_a_driver_that_came_back_is_one_mark_with_its_cause(local_node: Node) -> None:
+    seen("spark-1", "boot-a", "580.1", "0.1.0")
+    sentence = "Driver 580.1 was replaced by 580.2; no figures for 9 s: not loaded"
+    made = frames.report(now=0.0)
+    made["gpu"] |= {"driver": "580.2", "reloaded": {"kind": "replaced", "at": 5.0, "sentence": sentence}}
+    node_seen(name="spark-1", report=made)
+    node_seen(name="spark-1", report=made)
+    made["gpu"]["reloaded"] = None
+    node_seen(name="spark-1", report=made)
+    assert list(NodeEvent.objects.filter(kind="driver").values_list("message", flat=True)) == [
+        f"spark-1: {sentence}"
+    ]
+    for odd in (7, [], {"at": None}):
+        made["gpu"]["reloaded"] = odd
+        node_seen(name="spark-1", report=made)
+    assert NodeEvent.objects.filter(kind="driver").count() == 1
+
+
 def test_launches_are_marks_of_their_node(local_node: Node, viewer: User, client_of: Any) -> None:
     launch = LaunchFactory(definition=DefinitionFactory(slug="qwen"), node=local_node, state="ready")
     launch.events.create(kind="state", from_state="loading", to_state="ready", message="Ready")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkweb.adapters.host import Host, cpu_times_parse, host_stale, meminfo_parse, memory_figures
+from sparkweb.adapters.host import Host, cpu_ticks_parse, host_stale, meminfo_parse, memory_figures
 from sparkweb.adapters.host_sensors import sensors
 
 KIB, GIB = 1024, 1024**3
@@ -100,7 +100,9 @@ def test_idle_ticks_that_run_backwards_stay_within_bounds(tmp_path: Path, closin
 
 
 def test_parser_stops_at_the_interrupts() -> None:
-    assert cpu_times_parse(stat((1, 2, 3)).encode()) == [(1, 6), (1, 6)]
+    machine_wide, core = cpu_ticks_parse(stat((1, 2, 3)).encode())
+    assert machine_wide == core
+    assert sum(core) == 6
 
 
 def test_page_cache_is_available_not_used() -> None:
@@ -231,3 +233,16 @@ def test_sensors_without_end_are_cut(tmp_path: Path) -> None:
     for number in range(100):
         (folder / f"temp{number}_input").write_text("40000")
     assert len(sensors(tmp_path)) == 32
+
+
+def test_counters_since_boot(tmp_path: Path, closing: list[Host]) -> None:
+    text = stat((100, 250, 50), (200, 300, 0)) + "btime 1795172000\n"
+    host = Host(root=machine(tmp_path, cpu=text))
+    closing.append(host)
+    host.read()
+    counters = host.counters
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    assert counters["cpu_seconds"][0] == [100 * tick, 0, 0, 250 * tick, 50 * tick, 0, 0, 0]
+    assert len(counters["cpu_seconds"]) == 2
+    assert (counters["booted_at"], counters["context_switches"]) == (1795172000, 5)
+    assert counters["disks"] == counters["networks"] == {}

@@ -259,3 +259,26 @@ def test_thermal_zone_serves_where_there_is_no_hwmon(tmp_path: Path) -> None:
 def test_reading_that_cannot_be_is_none(tmp_path: Path, text: str) -> None:
     sensor(tmp_path, "sys/class/hwmon/hwmon0", "name", "coretemp", temp1_input=text)
     assert temperature_celsius(tmp_path) is None
+
+
+def test_whole_disks_are_counted_and_partitions_and_loops_are_not(tmp_path: Path) -> None:
+    root = disk_tree(tmp_path, "28 1 259:2 / / rw - ext4 /dev/nvme0n1p2 rw\n", 1000, 5000)
+    (root / "proc/diskstats").write_text(
+        " 259 0 nvme0n1 90 5 1000 1500 20 7 2000 250 0 1750 1750 0 0 0 0 3 9\n"
+        " 259 2 nvme0n1p2 10 0 500 1 20 0 500 1 0 1 1\n"
+        "   7 0 loop0 10 0 500 1 20 0 500 1 0 1 1\n"
+        " 254 0 vda 1 0 2 0 0 0 0 0 0 0 0\n"
+    )
+    disks = Disks(root, SlowLane())
+    disks.read(1.0)
+    disks.close()
+    assert set(disks.counters) == {"nvme0n1", "vda"}
+    assert disks.counters["nvme0n1"] == {
+        "reads_completed": 90,
+        "read_bytes": 512_000,
+        "read_time_seconds": 1.5,
+        "writes_completed": 20,
+        "written_bytes": 1_024_000,
+        "write_time_seconds": 0.25,
+        "io_time_seconds": 1.75,
+    }

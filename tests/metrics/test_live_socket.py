@@ -431,6 +431,55 @@ async def test_a_frame_is_made_bytes_once_for_all_sockets(monkeypatch: pytest.Mo
     assert plain == ["{}"], "a server without the extension frames for itself"
 
 
+async def test_what_comes_together_is_one_write_and_the_slow_get_the_newest_of_each() -> None:
+    hub, quick, slow = Hub(), [], []
+    room = False
+
+    def write(data: bytes) -> bool:
+        quick.append(data)
+        return True
+
+    def refuse(data: bytes) -> bool:
+        if room:
+            slow.append(data)
+        return room
+
+    async def wait(data: bytes) -> None:
+        while not room:
+            await asyncio.sleep(0)
+        slow.append(data)
+
+    async def send(_message: dict[str, Any]) -> None:
+        raise AssertionError("text, where bytes are taken")
+
+    access = Access("s", 1, "viewer", "viewer", "h")
+    sockets = [
+        Socket(send, access, send_framed=wait, write_framed=write),
+        Socket(send, access, send_framed=wait, write_framed=refuse),
+    ]
+    greeting = Socket(send, access, send_framed=wait, write_framed=write)
+    pumps = [asyncio.create_task(socket.pump()) for socket in sockets]
+    for socket in [*sockets, greeting]:
+        hub.add(socket)
+    await asyncio.sleep(0)
+    for number in range(3):
+        for node in ("a", "b"):
+            hub.broadcast(f"node:{node}", f'"{node}{number}"')
+        async with asyncio.timeout(60):
+            while len(quick) <= number:
+                await asyncio.sleep(0)
+    assert quick == [framed(f'"a{n}"') + framed(f'"b{n}"') for n in range(3)]
+    assert list(greeting.pending.values()) == [framed('"a2"'), framed('"b2"')], "nothing before its greeting"
+    room = True
+    async with asyncio.timeout(60):
+        while framed('"b2"') not in slow:
+            await asyncio.sleep(0)
+    for pump in pumps:
+        pump.cancel()
+    assert framed('"a1"') not in slow, "only the newest of those that waited"
+    assert slow[-2:] == [framed('"a2"'), framed('"b2"')]
+
+
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
 def test_our_frames_are_those_of_the_library(size: int) -> None:
     text = "é" * (size // 2) + "x" * (size % 2)

@@ -75,6 +75,34 @@ def test_names_that_dashboards_know() -> None:
     assert value(text, "node_memory_MemAvailable_bytes", nodename="spark-1")
 
 
+def test_counters_under_the_names_of_node_exporter() -> None:
+    text = page_text(families_known([view()]))
+    assert value(text, "node_cpu_seconds_total", cpu="1", mode="idle", nodename="spark-1") == 9000
+    assert value(text, "node_cpu_seconds_total", cpu="0", mode="steal") == 0.5
+    assert value(text, "node_disk_read_bytes_total", device="nvme0n1") == 7_000_000
+    assert value(text, "node_disk_io_time_seconds_total", device="nvme0n1") == 1.75
+    assert value(text, "node_network_receive_bytes_total", device="enP7s7") == 5_000
+    assert value(text, "node_network_transmit_drop_total", device="enP7s7") == 10
+    assert value(text, "node_boot_time_seconds") == 1_795_172_000
+    assert value(text, "node_context_switches_total") == 123_456
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        7,
+        {},
+        {"cpu_seconds": 3, "disks": [1], "networks": {"eth0": None}},
+        {"cpu_seconds": [None, ["x"]]},
+    ],
+)
+def test_odd_counters_are_left_out(odd: object) -> None:
+    names = {name for name, _ in figures(page_text(families_known([view(counters=odd)])))}
+    assert "node_load1" in names
+    assert not {name for name in names if name.startswith(("node_cpu", "node_disk", "node_network_receive"))}
+
+
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), None, "7", True])
 def test_odd_figures_are_left_out(odd: object) -> None:
     text = page_text(families_own([view(gpus=[frames.gpu(power_watts=odd)])]))
@@ -98,6 +126,13 @@ def test_promtool_finds_nothing_to_say() -> None:
     text = page_text(families_own([view(), view("two")]))
     said = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
     assert (said.returncode, said.stdout + said.stderr) == (0, b"")
+    text = page_text(families_known([view(), view("two")]))
+    said = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    ours_to_choose = [
+        line for line in (said.stdout + said.stderr).decode().splitlines()
+        if not line.startswith(("DCGM_", "node_memory_"))
+    ]  # fmt: skip
+    assert ours_to_choose == [], "the names of others are as they are"
 
 
 # The pages ------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def line_where(child: subprocess.Popen[bytes], holds: Callable[[dict[str, Any]],
 def test_line_has_every_part(start: Start) -> None:
     child = start("two")
     first, second = line(child), line(child)
-    assert set(first) == {"gpu", "gpus", "host", "sampled_at", "sampler"}
+    assert set(first) == {"gpu", "gpus", "host", "counters", "sampled_at", "sampler"}
     assert [gpu["state"] for gpu in first["gpus"]] == ["ok", "ok"]
     assert first["host"]["cpu_percent"] is not None  # the reading that differences start from came before
     assert 0.9 < second["sampled_at"] - first["sampled_at"] < 1.1

@@ -173,6 +173,20 @@ def host(total_gib: float = 121.7, cores: int = 20, **changes: Any) -> dict[str,
     }
 
 
+def counters() -> dict[str, Any]:
+    """What two cores, a disk and a link have counted since boot."""
+    disk = {"reads_completed": 900, "read_bytes": 7_000_000, "read_time_seconds": 1.5, "writes_completed": 40}
+    disk |= {"written_bytes": 8_192, "write_time_seconds": 0.25, "io_time_seconds": 1.75}
+    link = {f"{way}_{what}": 10 for way in ("receive", "transmit") for what in ("packets", "errs", "drop")}
+    return {
+        "cpu_seconds": [[100.25, 0.0, 50.5, 9000.0, 3.0, 0.0, 1.0, 0.5]] * 2,
+        "booted_at": 1_795_172_000,
+        "context_switches": 123_456,
+        "disks": {"nvme0n1": disk},
+        "networks": {"enP7s7": {**link, "receive_bytes": 5_000, "transmit_bytes": 6_000}},
+    }
+
+
 def containers(member: str | None = None, now: float = 0.0) -> list[dict[str, Any]]:
     """A model of ours, a search engine, and one that has ended."""
     return [
@@ -248,6 +262,7 @@ def report(
         },
         "gpus": [gb10()],
         "host": host(),
+        "counters": counters(),
         "containers": containers(member, now),
         "guardian": guardian(),
         "sampler": {"cost_cpu_percent": 0.8, "rss_bytes": 31_000_000, "late_seconds": 0.001},

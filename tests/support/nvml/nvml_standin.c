@@ -17,6 +17,8 @@
  *   legacy      discrete on a driver older than nvmlDeviceGetTemperatureV and memory v2
  *   none        the library without a loaded driver
  *   nogpu       a loaded driver without a GPU
+ *   unloaded    a driver that was taken out while its library was open
+ *   newer       like discrete, by another version of the driver
  *   mismatch    the library and the kernel module differ in version
  *   lost        two cards, of which the second fell off the bus
  *   gone        two cards, of which the second is not even counted any more
@@ -103,7 +105,7 @@ static void trace(const char *what) {
 
 /* What every call on a device answers before it looks at its own figure. */
 static int ready(Device *device) {
-    if (references <= 0) return UNINITIALIZED;
+    if (references <= 0 || is("unloaded")) return UNINITIALIZED;
     if (!device) return INVALID_ARGUMENT;
     if (device->index == 1 && (is("lost") || is("gone"))) return GPU_IS_LOST;
     if (is("flaky")) {
@@ -146,7 +148,7 @@ EXPORT int nvmlInitWithFlags(unsigned int flags) {
     (void)flags;
     trace("init");
     if (is("hang_init")) hang();
-    if (is("none")) return DRIVER_NOT_LOADED;
+    if (is("none") || is("unloaded")) return DRIVER_NOT_LOADED;
     if (is("mismatch")) return LIB_RM_VERSION_MISMATCH;
     references++;
     return OK;
@@ -180,7 +182,8 @@ EXPORT int nvmlSystemGetNVMLVersion(char *buffer, unsigned int length) {
     return text(buffer, length, "13.580.105.08");
 }
 EXPORT int nvmlSystemGetDriverVersion(char *buffer, unsigned int length) {
-    return references > 0 ? text(buffer, length, "580.95.05") : UNINITIALIZED;
+    if (references <= 0) return UNINITIALIZED;
+    return text(buffer, length, is("newer") ? "580.105.08" : "580.95.05");
 }
 EXPORT int nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 13000; return OK; }
 
