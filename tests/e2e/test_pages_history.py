@@ -64,6 +64,24 @@ def test_charts_zoom_move_and_a_link_that_shows_the_same(
     assert f"start={query(page)['from'][0]}" in str(other.locator("[data-export=csv]").get_attribute("href"))
 
 
+def test_the_wheel_zooms_about_the_pointer_and_moves_sideways(
+    open_page: Any, kept: Node, page_viewer: User
+) -> None:
+    page, _ = open_page("/nodes/spark-1/history/?range=3600", page_viewer)
+    first = settled(page)
+    page.locator(".history-panel .u-over").first.hover()
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
+    zoomed = settled(page, first)
+    start, end = (int(query(page)[name][0]) for name in ("from", "to"))
+    assert 1_500 < end - start < 2_200, "e to the power of two thirds"
+    page.mouse.wheel(-300, 0)
+    settled(page, zoomed)
+    assert int(query(page)["from"][0]) < start
+    assert abs(int(query(page)["to"][0]) - int(query(page)["from"][0]) - (end - start)) <= 2
+
+
 def test_tabs_two_nodes_and_the_day_before(open_page: Any, kept: Node, page_viewer: User) -> None:
     NodeFactory(name="spark-2")
     history_seed("spark-2", now=time.time(), seconds=3600)
