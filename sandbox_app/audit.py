@@ -19,7 +19,7 @@ from sparkweb.installation import audit_key_read
 
 log = structlog.get_logger(__name__)
 
-__all__ = ["audit_append", "audit_key", "mask"]
+__all__ = ["audit_append", "audit_key", "mask", "record_hash"]
 
 HEAD_COPY_EVERY = 256
 
@@ -64,7 +64,17 @@ def audit_append(
         body=body_text(body),
         previous=head.mac,
     )
-    record.mac = record_mac(
+    record.mac = record_hash(record)
+    record.save(force_insert=True)
+    AuditHead.objects.filter(pk=1).update(number=record.number, mac=record.mac)
+    if record.number % HEAD_COPY_EVERY == 0:
+        transaction.on_commit(_head_copy_ask)
+    return record
+
+
+def record_hash(record: AuditRecord) -> str:
+    """Return the keyed hash that an entry must bear."""
+    return record_mac(
         audit_key(),
         previous=record.previous,
         number=record.number,
@@ -74,14 +84,9 @@ def audit_append(
         tool_name=record.tool_name,
         user_label=record.user_label,
         outcome=record.outcome,
-        covers=covers,
+        covers=record.covers,
         body=record.body,
     )
-    record.save(force_insert=True)
-    AuditHead.objects.filter(pk=1).update(number=record.number, mac=record.mac)
-    if record.number % HEAD_COPY_EVERY == 0:
-        transaction.on_commit(_head_copy_ask)
-    return record
 
 
 def _head_copy_ask() -> None:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from sandbox_app import views_nodes, views_tools
+from sandbox_app import views_audit, views_nodes, views_tools
 
 # A tool's own page comes last: no tool may be called like what stands before it (toolfile.RESERVED).
 urlpatterns = [
@@ -9,6 +9,12 @@ urlpatterns = [
     path("node/tool-artifacts/", views_nodes.tool_artifacts, name="node_tool_artifacts"),
     path("tools/", views_tools.tools, name="tools"),
     path("tools/reload/", views_tools.tools_reload, name="tools_reload"),
+    path("tools/audit/", views_audit.tool_audit, name="tool_audit"),
+    path("tools/audit/state/", views_audit.tool_audit_state, name="tool_audit_state"),
+    path("tools/audit/verify/", views_audit.tool_audit_verify, name="tool_audit_verify"),
+    path("tools/audit/export/", views_audit.tool_audit_export, name="tool_audit_export"),
+    path("tools/audit/use/", views_audit.tool_audit_use, name="tool_audit_use"),
+    path("tools/audit/<int:number>/", views_audit.tool_audit_record, name="tool_audit_record"),
     path("tools/<str:name>/", views_tools.tool, name="tool"),
     path("tools/<str:name>/change/", views_tools.tool_change_view, name="tool_change"),
     path("tools/<str:name>/forget/", views_tools.tool_forget_view, name="tool_forget"),

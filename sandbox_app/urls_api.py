@@ -1,6 +1,6 @@
 from django.urls import include, path, re_path
 
-from sandbox_app import api_execute, api_runs, api_tools
+from sandbox_app import api_audit, api_execute, api_runs, api_tools
 from sparkweb.api import Router
 
 router = Router()
@@ -8,6 +8,15 @@ router.register("runs", api_runs.RunViewSet, basename="api_run")
 
 urlpatterns = [
     re_path(r"^tools/?$", api_tools.Tools.as_view(), name="api_tools"),
+    re_path(r"^tool-audit/?$", api_audit.ToolAudit.as_view(), name="api_tool_audit"),
+    re_path(r"^tool-audit/verify/?$", api_audit.ToolAuditVerify.as_view(), name="api_tool_audit_verify"),
+    re_path(r"^tool-audit/export/?$", api_audit.ToolAuditExport.as_view(), name="api_tool_audit_export"),
+    re_path(r"^tool-audit/use/?$", api_audit.ToolAuditUse.as_view(), name="api_tool_audit_use"),
+    re_path(
+        r"^tool-audit/(?P<number>[0-9]+)/?$",
+        api_audit.ToolAuditRecord.as_view(),
+        name="api_tool_audit_record",
+    ),
     re_path(r"^tools-openai/?$", api_tools.ToolsOpenAi.as_view(), name="api_tools_openai"),
     re_path(r"^tools/(?P<name>[^/]+)/?$", api_tools.ToolDetail.as_view(), name="api_tool"),
     re_path(r"^reload/?$", api_tools.ToolsReload.as_view(), name="api_tools_reload"),

@@ -154,6 +154,12 @@ storage_job_again       POST  /storage-jobs/{uid}/again/      operator
 tools                   GET   /tools/                         viewer
 tools_reload            POST  /tools/reload/                  admin
 tool                    GET   /tools/echo/                    viewer
+tool_audit              GET   /tools/audit/                   admin
+tool_audit_state        GET   /tools/audit/state/             admin
+tool_audit_verify       POST  /tools/audit/verify/            admin
+tool_audit_export       GET   /tools/audit/export/            admin
+tool_audit_use          GET   /tools/audit/use/               admin
+tool_audit_record       GET   /tools/audit/1/                 viewer
 tool_change             POST  /tools/echo/change/             admin
 tool_forget             POST  /tools/echo/forget/             admin
 """
@@ -275,6 +281,12 @@ compat_model_stop            POST    /api/models/qwen/stop               operato
 compat_model_health          GET     /api/models/qwen/health             viewer
 compat_model_logs            GET     /api/models/qwen/logs               viewer
 compat_model_memory_check    GET     /api/models/qwen/memory-check       viewer
+api_tool_audit               GET     /api/tool-audit                     admin
+api_tool_audit_record        GET     /api/tool-audit/1                   viewer
+api_tool_audit_export        GET     /api/tool-audit/export              admin
+api_tool_audit_use           GET     /api/tool-audit/use                 admin
+api_tool_audit_verify        GET     /api/tool-audit/verify              admin
+api_tool_audit_verify        POST    /api/tool-audit/verify              admin
 api_tools                    GET     /api/tools                          viewer
 api_tool                     GET     /api/tools/echo                     viewer
 api_tool                     PATCH   /api/tools/echo                     admin
@@ -326,7 +338,7 @@ ADMIN_TABLES = {
     "node_link.journalcursor", "node_link.rejectedfact",
     "models_app.preflight", "models_app.nodeboot",
     "models_app.logchunk", "models_app.schedule", "models_app.turn", "outbox.notice",
-    "sandbox_app.tool",
+    "sandbox_app.auditcheck", "sandbox_app.audithead", "sandbox_app.auditrecord", "sandbox_app.tool",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 

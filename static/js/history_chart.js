@@ -7,6 +7,7 @@ const FORMATS = {
   percent, bytes, "bytes/s": rate, W: watts, "°C": celsius, MHz: megahertz, "": load,
   "/s": (value) => [value < 100 ? value.toFixed(1) : count(value)[0], "/s"],
   s: (value) => [value.toFixed(3), "s"],
+  count: (value) => count(Math.round(value)),
 };
 const COLOURS = ["--series-0", "--series-1", "--series-2", "--series-3", "--good", "--warn", "--bad", "--busy"];
 // Steps of an axis of bytes: powers of two, so that its marks read 16 GiB, 32 GiB.

@@ -6,8 +6,7 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-from sandbox_app.audit import audit_append, audit_key
-from sandbox_app.audit_chain import record_mac, time_text
+from sandbox_app.audit import audit_append, record_hash
 from sandbox_app.audit_triggers import drop_statements, triggers_install
 from sandbox_app.models_audit import AuditHead, AuditKind, AuditRecord
 
@@ -44,11 +43,7 @@ def aged(number: int, at: datetime) -> None:
     for record in records:
         record.at = at if record.number <= number else record.at
         record.previous = before
-        record.mac = before = record_mac(
-            audit_key(), previous=record.previous, number=record.number, at=time_text(record.at),
-            kind=record.kind, run_uid=record.run_uid, tool_name=record.tool_name,
-            user_label=record.user_label, outcome=record.outcome, covers=record.covers, body=record.body,
-        )  # fmt: skip
+        record.mac = before = record_hash(record)
         texts.append(
             f"UPDATE {TABLE} SET at = '{record.at:%Y-%m-%d %H:%M:%S.%f}', previous = '{record.previous}', "
             f"mac = '{record.mac}' WHERE number = {record.number}"

@@ -1,0 +1,66 @@
+"""The audit as a file: JSON Lines with all that is hashed, or CSV for a spreadsheet. Streamed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+
+from asgiref.sync import sync_to_async
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+
+from sandbox_app.models_audit import AuditRecord
+from sandbox_app.selectors_audit import AuditFilter, export_batches, record_json
+
+FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+CSV_HEADER = (
+    "number", "at", "kind", "run", "tool", "user", "outcome", "via", "address", "exit_code", "duration_ms",
+    "image_digest", "tool_digest", "body", "previous", "mac",
+)  # fmt: skip
+FROM_BODY = ("via", "address", "exit_code", "duration_ms", "image_digest", "tool_digest")
+
+
+def export_answer(wanted: AuditFilter, form: str) -> StreamingHttpResponse:
+    """Return a download of every entry that matches, newest first. `form` is jsonl or csv."""
+    name = f"tool-audit-{timezone.now():%Y-%m-%d}.{form}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return StreamingHttpResponse(_pieces(wanted, form), content_type=FORMATS[form], headers=headers)
+
+
+async def _pieces(wanted: AuditFilter, form: str) -> AsyncIterator[bytes]:
+    """Each batch is read in a thread and sent before the next is asked for."""
+    write = _jsonl if form == "jsonl" else _csv
+    if form == "csv":
+        yield _csv_rows([list(CSV_HEADER)])
+    batches = await sync_to_async(export_batches)(wanted)
+    following: Callable[[], list[AuditRecord] | None] = lambda: next(batches, None)  # noqa: E731
+    while (records := await sync_to_async(following)()) is not None:
+        yield await sync_to_async(write)(records)
+
+
+def _jsonl(records: list[AuditRecord]) -> bytes:
+    return "".join(json.dumps(record_json(record), ensure_ascii=True) + "\n" for record in records).encode()
+
+
+def _csv(records: list[AuditRecord]) -> bytes:
+    rows = []
+    for record in records:
+        known = record_json(record)
+        found = known | {name: record.content.get(name) for name in FROM_BODY} | {"body": record.body}
+        rows.append([_cell(found[name]) for name in CSV_HEADER])
+    return _csv_rows(rows)
+
+
+def _cell(value: object) -> object:
+    """Text that a spreadsheet would take for a formula begins with an apostrophe."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return value
+
+
+def _csv_rows(rows: list[list[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
