@@ -72,8 +72,11 @@ class KnownContainers:
         return ours | {f"sparkweb.{key}": value for key, value in more.items() if value}
 
     def remove(self, name: str) -> None:
-        """Remove a container in the background, for as long as that takes."""
-        self._waiting.put((name, name, 0.0))
+        """Remove a container in the background, for as long as that takes; at the agent's end, now."""
+        if self._stopped.is_set():
+            self._removed(name)
+        else:
+            self._waiting.put((name, name, 0.0))
 
     def remove_now(self, name: str) -> None:
         """Remove a container before returning; one that the engine does not remove now goes later."""
@@ -86,12 +89,12 @@ class KnownContainers:
     def _remove_loop(self) -> None:
         while (item := self._waiting.get()) is not None:
             name, reference, at = item
-            if (pause := at - time.monotonic()) > 0 and self._stopped.wait(min(pause, RETRY_SECONDS)):
-                return
+            if (pause := at - time.monotonic()) > 0:
+                self._stopped.wait(min(pause, RETRY_SECONDS))
             if self._removed(reference):
                 with self._lock:
                     self._names.discard(name)
-            else:
+            elif not self._stopped.is_set():
                 self._waiting.put((name, reference, time.monotonic() + RETRY_SECONDS))
 
     def _removed(self, reference: str) -> bool:

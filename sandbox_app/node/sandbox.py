@@ -27,7 +27,7 @@ from sandbox_app.node.launching import Launcher, victim_of
 from sandbox_app.node.ledger import Ledger
 from sandbox_app.node.output import Streamer, ToolStreams
 from sandbox_app.node.pool import Pools, pool_key_read
-from sandbox_app.node.room import Room
+from sandbox_app.node.room import MEMINFO, Room
 from sandbox_app.node.runs import Desk, LiveRun
 from sandbox_app.node.telling import RunJournal, Teller
 from sandbox_app.node.workspaces import Workspaces
@@ -47,6 +47,7 @@ class SandboxSettings:
     pool: int = 2
     data_pool: int = 2
     reserve_bytes: int = 2**30
+    meminfo: Path = MEMINFO
 
 
 class NodeSandbox:
@@ -73,7 +74,7 @@ class NodeSandbox:
         self._settings = settings
         self._workspaces = workspaces
         self._group_of = group_of
-        self._room = Room(settings.reserve_bytes)
+        self._room = Room(settings.reserve_bytes, settings.meminfo)
         self._uploads = Uploads(folder / "artifacts", web())
         self._ledger = Ledger(folder / "runs")
         self._teller = Teller(journal)

@@ -114,6 +114,8 @@ class SandboxNode:
 
     def close(self) -> None:
         self.sandbox.close()
+        for uid in self.workspaces.listed():
+            self.workspaces.close(uid)
         self.journal.close()
 
     def tool_add(self, files: dict[str, str]) -> str:
@@ -137,7 +139,7 @@ class SandboxNode:
             tool_digest=self.tool,
             runner="container",
             program=program,
-            policy=Policy(image=self.image, **of_policy),
+            policy=Policy(**{"image": self.image, **of_policy}),
             arguments=arguments,
             arguments_digest=arguments_digest(arguments or {}),
         )
