@@ -1,7 +1,7 @@
 """The child process that reads pages of strangers: `python -m sandbox_app.node.page_child PARENT`.
 
 On its standard input come one JSON line for each page, then as many bytes as it says;
-for each it writes one JSON line. It may use 10 s of processor for all of them and 1 GiB of
+for each it writes one JSON line. It may use 6 s of processor for all of them and 1 GiB of
 memory, write no file, and, where the agent is root, is nobody. Its parent kills it when it is late.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from sandbox_app.node.page_text import PageUnreadable, page_extract
 from sparkweb.child_processes import dies_with_parent
 
-CPU_SECONDS = 10
+CPU_SECONDS = 6
 MEMORY_BYTES = 2**30
 NOBODY = 65_534
 DATA_MOST_CHARACTERS = 65_536

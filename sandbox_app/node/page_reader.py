@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 CHILD = (sys.executable, "-m", "sandbox_app.node.page_child")
-PAGE_SECONDS = 15.0
+PAGE_SECONDS = 10.0
 ANSWER_MOST_BYTES = 8 * 2**20
 LOOK_SECONDS = 0.1
 TOO_INVOLVED = "The page is too large or too involved to be read."
@@ -27,9 +27,8 @@ class ReadingCancelled(Exception):
 class PageReader:
     """One child for the pages of one run; `with` it. It starts while the first page is still on its way."""
 
-    def __init__(self, cancelled: threading.Event, page_seconds: float = PAGE_SECONDS) -> None:
+    def __init__(self, cancelled: threading.Event) -> None:
         self._cancelled = cancelled
-        self._page_seconds = page_seconds
         self._child: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> PageReader:
@@ -52,6 +51,7 @@ class PageReader:
         selector: str = "",
         offset: int = 0,
         most_characters: int = 20_000,
+        seconds: float = PAGE_SECONDS,
     ) -> dict[str, Any]:
         """What page_text.page_extract makes of it, its text cut; or `{"problem": sentence}`.
 
@@ -60,20 +60,20 @@ class PageReader:
         order = {"extract": extract, "url": url, "media_type": media_type, "charset": charset}
         order |= {"selector": selector, "offset": offset, "most_characters": most_characters}  # type: ignore[dict-item]
         order["bytes"] = len(body)  # type: ignore[assignment]
-        line = self._asked(json.dumps(order).encode() + b"\n" + body)
+        line = self._asked(json.dumps(order).encode() + b"\n" + body, seconds)
         if line is None:
             self._end()
             return {"problem": TOO_INVOLVED}
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _asked(self, question: bytes) -> bytes | None:
+    def _asked(self, question: bytes, seconds: float) -> bytes | None:
         """The child's answer; None when it died or is late."""
         child = self._child or self._start()
         assert child.stdin and child.stdout
         inwards, outwards = child.stdin.fileno(), child.stdout.fileno()
         rest, answer = memoryview(question), bytearray()
-        until = time.monotonic() + self._page_seconds
+        until = time.monotonic() + min(seconds, PAGE_SECONDS)
         with selectors.DefaultSelector() as selector:
             selector.register(inwards, selectors.EVENT_WRITE)
             selector.register(outwards, selectors.EVENT_READ)

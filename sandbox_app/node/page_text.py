@@ -7,6 +7,7 @@ page_child.py bounds it.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import re
 from typing import Any
@@ -14,6 +15,8 @@ from urllib.parse import urljoin, urlsplit
 
 import trafilatura
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
+
+from sandbox_app.node.plain_text import clean
 
 READABLE_MOST_BYTES = 2 * 2**20
 LISTED_MOST = 500
@@ -108,14 +111,21 @@ def decoded(body: bytes, charset: str | None) -> str:
 
 def _known(name: str) -> bool:
     try:
-        return bool(codecs.lookup(name)._is_text_encoding)  # as str.encode asks it
+        return codecs.lookup(name).name in ENCODINGS
     except (LookupError, ValueError):
         return False
 
 
-def clean(text: str) -> str:
-    """Text that every database, terminal and JSON takes: without NUL and halves of surrogate pairs."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+def _encodings() -> frozenset[str]:
+    numbers = [*(f"iso8859-{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)), "koi8-r", "koi8-u"]
+    windows = [f"cp{n}" for n in (866, 874, *range(1250, 1259))]
+    asian = ["gbk", "gb18030", "gb2312", "big5", "euc_jp", "iso2022_jp", "shift_jis", "cp932", "euc_kr"]
+    names = ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "ascii", "mac-roman", *numbers, *windows, *asian]
+    return frozenset(codecs.lookup(name).name for name in names)
+
+
+# What pages are written in (the WHATWG's Encoding Standard); looked up now, for later no file may be read.
+ENCODINGS = _encodings()
 
 
 def _line(text: str | None) -> str:
@@ -231,7 +241,11 @@ def _meta(tree: LexborHTMLParser, source: str, url: str) -> dict[str, Any]:
         "meta": tags,
     }
     if len(source) <= READABLE_MOST_BYTES:
-        found = trafilatura.extract_metadata(source, default_url=url)
+        found = None
+        with contextlib.suppress(
+            ImportError, OSError
+        ):  # a calendar that was not loaded while files could be read
+            found = trafilatura.extract_metadata(source, default_url=url)
         for key in ("author", "date", "description", "sitename"):
             facts[key] = _line(getattr(found, key, None)) if found else ""
     return facts

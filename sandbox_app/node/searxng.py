@@ -5,14 +5,16 @@ Source: SearXNG's Search API documentation, and its searx/webutils.py for the fi
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from yarl import URL
 
 from sandbox_app.node.host_runs import HostRun
-from sandbox_app.node.page_text import clean
+from sandbox_app.node.plain_text import clean
 from sparkweb.adapters.egress import Egress, Fetched, FetchOrder
 from sparkweb.adapters.egress_rules import policy_make
 
@@ -20,6 +22,7 @@ ASK_SECONDS = 15.0
 ANSWER_MOST_BYTES = 4 * 2**20
 EVERY_NETWORK = ("0.0.0.0/0", "::/0")
 SAID_MOST_CHARACTERS = 1_000
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
 
 
 class SearchFailed(Exception):
@@ -61,16 +64,16 @@ class Searxng:
         (answer,) = run.fetch_all([order], self._egress)
         if answer.trouble:
             raise SearchFailed(
-                f"SearXNG at {self.url} does not answer: {answer.trouble} Start it on the page Services, or set "
-                "SEARXNG_URL to yours (docs/web-search.md)."
+                f"SearXNG at {self.url} does not answer: {answer.trouble} Start it on the page Services, or "
+                "set SEARXNG_URL to yours (docs/web-search.md)."
             )
         return found_read(self._body(answer))
 
     def _body(self, answer: Fetched) -> dict[str, Any]:
         if answer.status == 403:
             raise SearchFailed(
-                f"SearXNG at {self.url} does not give JSON (403): add json to search.formats in its settings.yml "
-                "(docs/web-search.md)."
+                f"SearXNG at {self.url} does not give JSON (403): add json to search.formats in its "
+                "settings.yml (docs/web-search.md)."
             )
         if answer.status == 429:
             raise SearchFailed(
@@ -111,7 +114,7 @@ def _result(entry: dict[str, Any], url: str) -> dict[str, Any]:
     result: dict[str, Any] = {
         "title": _said(entry.get("title")),
         "url": url,
-        "snippet": _said(entry.get("content")),
+        "snippet": _said(html.unescape(_TAG.sub("", str(entry.get("content") or "")))),
         "engines": [_said(name) for name in _list(entry.get("engines"))][:10],
     }
     if published := _said(entry.get("publishedDate")):

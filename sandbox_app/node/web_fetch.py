@@ -12,13 +12,13 @@ from sparkweb.adapters.egress import WHOLE_SECONDS, Fetched, FetchOrder
 from sparkweb.adapters.egress_rules import url_shown
 
 EXTRACTS = ("text", "json", "html", "links", "images", "meta")
-MOST_CHARACTERS = (20_000, 100_000)  # default and most
+CHARACTERS = (20_000, 100_000)  # default and most
 
 
 def web_fetch(run: HostRun, arguments: dict[str, Any]) -> Ending:
     """Fetch `url` and return what `extract` names of it.
 
-    Arguments: url, method, headers, body, extract, selector, max_characters, offset,
+    Arguments: url, method, headers, body, extract, selector, max_chars, offset,
     timeout (seconds). An answer of 404 or 500 is an answer: its status stands in the result.
     """
     extract = str(arguments.get("extract") or "text")
@@ -61,7 +61,7 @@ def _read(
     }
     if not answer.body:
         return run.ending("ok", stdout=f"Status {answer.status}, without a body.", result=facts)
-    default, most = MOST_CHARACTERS
+    default, most = CHARACTERS
     offset = max(0, int(arguments.get("offset") or 0))
     page = reader.read(
         answer.body,
@@ -71,7 +71,7 @@ def _read(
         charset=answer.charset,
         selector=str(arguments.get("selector") or ""),
         offset=offset,
-        most_characters=min(most, max(1, int(arguments.get("max_characters") or default))),
+        most_characters=min(most, max(1, int(arguments.get("max_chars") or default))),
     )
     if problem := page.get("problem"):
         return run.ending("exit", problem, result=facts)

@@ -11,7 +11,7 @@ from sandbox_app.job import Ending
 from sandbox_app.node.host_runs import HostRun
 from sandbox_app.node.page_reader import PageReader
 from sandbox_app.node.searxng import Found, SearchFailed, Searxng
-from sparkweb.adapters.egress import FetchOrder
+from sparkweb.adapters.egress import Fetched, FetchOrder
 
 RESULTS = (5, 20)  # default and most
 READ_MOST = 3
@@ -97,8 +97,9 @@ class WebSearch:
         if not missing:
             return
         run.note(f"Reading {len(missing)} pages")
-        seconds = min(READ_SECONDS, run.seconds_left())
-        with PageReader(run.cancelled, seconds) as reader:
+        seconds = min(READ_SECONDS, run.seconds_left() / 2)
+        until = time.monotonic() + 2 * seconds
+        with PageReader(run.cancelled) as reader:
             orders = [
                 FetchOrder(
                     url=result["url"],
@@ -109,22 +110,12 @@ class WebSearch:
                 for result in missing
             ]
             for result, answer in zip(missing, run.fetch_all(orders), strict=True):
-                if answer.trouble or answer.status != 200:
-                    result["text_problem"] = str(answer.trouble or f"The server answered {answer.status}.")
-                    continue
-                page = reader.read(
-                    answer.body,
-                    extract="text",
-                    url=answer.url,
-                    media_type=answer.media_type,
-                    charset=answer.charset,
-                    most_characters=READ_CHARACTERS,
-                )
-                if text := page.get("text"):
+                text, problem = _page_text(reader, answer, until)
+                if text:
                     result["text"] = text
                     self._cache.put(("page", result["url"]), text)
                 else:
-                    result["text_problem"] = page.get("problem") or "The page has no text."
+                    result["text_problem"] = problem
 
     def _told(
         self, run: HostRun, query: str, found: Found, results: list[dict[str, Any]], cached: bool
@@ -148,6 +139,22 @@ class WebSearch:
         if silent:
             parts.append(f"Search engines that did not answer: {silent}.")
         return run.ending("ok", stdout="\n\n".join(parts), result=result)
+
+
+def _page_text(reader: PageReader, answer: Fetched, until: float) -> tuple[str, str]:
+    """What a page says, or why that is not told."""
+    if answer.trouble or answer.status != 200:
+        return "", str(answer.trouble or f"The server answered {answer.status}.")
+    page = reader.read(
+        answer.body,
+        extract="text",
+        url=answer.url,
+        media_type=answer.media_type,
+        charset=answer.charset,
+        most_characters=READ_CHARACTERS,
+        seconds=until - time.monotonic(),
+    )
+    return page.get("text", ""), page.get("problem") or "The page has no text."
 
 
 def _entry(number: int, result: dict[str, Any]) -> str:
