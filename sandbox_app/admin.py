@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from sandbox_app import admin_audit  # noqa: F401 - it registers
+from sandbox_app import admin_audit, admin_sessions  # noqa: F401 - they register
 from sandbox_app.forms_tools import ToolDecisionForm
 from sandbox_app.models import Tool
 from sandbox_app.tool_changes import tool_change

@@ -136,13 +136,16 @@ def job_of(run: ToolRun, arguments: dict[str, Any]) -> Job:
         policy=Policy(**policy),
         arguments=arguments if inline else None,
         arguments_digest=run.arguments_digest,
-        session=_session_job(run.session) if run.session else None,
+        session=session_job(run.session) if run.session else None,
         ttl_seconds=TTL_SECONDS,
     )
 
 
-def _session_job(session: ToolSession) -> SessionJob:
-    return SessionJob(session.uid, session.size_bytes, session.inodes, SESSION_IDLE_SECONDS)
+def session_job(session: ToolSession) -> SessionJob:
+    """What a node needs to know of a session."""
+    return SessionJob(
+        session.uid, session.size_bytes, session.inodes, SESSION_IDLE_SECONDS, generation=session.generation
+    )
 
 
 @cache

@@ -14,6 +14,7 @@ from sandbox_app.ending import run_end
 from sandbox_app.job import OUTCOMES
 from sandbox_app.models import Outcome, RunState, ToolRun
 from sandbox_app.run_frames import run_publish
+from sandbox_app.session_observing import sessions_reported
 
 TEXT_MOST_CHARACTERS = 128 * 1024
 RESULT_MOST_CHARACTERS = 128 * 1024
@@ -61,6 +62,7 @@ SEEN = RunsSeen()
 
 def sandbox_reported(node_name: str, section: Any, _report: dict[str, Any]) -> None:
     """Report handler of the section `sandbox`."""
+    sessions_reported(node_name, section.get("sessions") if isinstance(section, dict) else None)
     rows = section.get("runs") if isinstance(section, dict) else None
     if not isinstance(rows, list):
         SEEN.report(node_name, None)

@@ -143,6 +143,8 @@ def _begin(run: ToolRun, tool: Tool, found: list[Place], arguments: dict[str, An
     else:
         others = _let_in(run, tool, found)
     run.save(force_insert=True)
+    if run.session_id is not None:  # what is used does not idle
+        ToolSession.objects.filter(pk=run.session_id).update(used_at=run.created_at)
     for uid in others:
         run_let_in(uid)
     if run.state == RunState.REQUESTED:

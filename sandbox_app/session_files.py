@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.db import close_old_connections
 
 from metrics_app.models import NodeStatus
-from sandbox_app.job import SessionJob
+from sandbox_app.dispatch import session_job
 from sandbox_app.models import ToolSession, WorkspaceKind
 from sandbox_app.session_wire import PIECE_BYTES, Answer
 from sandbox_app.sessions import SessionInvalid, SessionUnknown, session_used, usable
@@ -29,7 +32,7 @@ ANSWER_SECONDS = 15.0
 # Each waits in a thread of the web process, and the node's answer needs one too.
 AT_ONCE = 3
 TURN_SECONDS = 5.0
-IDLE_SECONDS = 900
+_THREADS = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="files")
 _NOT_THERE = ("not_found", "no_workspace")
 _WRONG = ("path_invalid", "upload_invalid", "session_invalid")
 
@@ -101,13 +104,6 @@ class Exchange:
 EXCHANGE = Exchange()
 
 
-def session_job(session: ToolSession) -> SessionJob:
-    """What the node needs to know of a session."""
-    return SessionJob(
-        session.uid, session.size_bytes, session.inodes, IDLE_SECONDS, generation=session.generation
-    )
-
-
 def files_list(session: ToolSession, path: str = "") -> dict[str, Any]:
     """What lies in a folder of the workspace, and how full that is.
 
@@ -129,11 +125,21 @@ async def file_rest(session: ToolSession, path: str, first: Answer) -> AsyncIter
     yield first.body
     at, size, version = len(first.body), int(first.data["size_bytes"]), str(first.data["version"])
     while at < size:
-        piece = await sync_to_async(files_read, thread_sensitive=False)(session, path, at, version)
+        piece = await _on_thread(partial(files_read, session, path, at, version))
         if not piece.body:
             raise FilesRefused(f"{path} is shorter than it was.", "changed")
         yield piece.body
         at += len(piece.body)
+
+
+async def _on_thread(read: Callable[[], Answer]) -> Answer:
+    """Wait for a node on a thread that belongs to no request."""
+
+    def done() -> Answer:
+        close_old_connections()
+        return read()
+
+    return await sync_to_async(done, thread_sensitive=False, executor=_THREADS)()
 
 
 def files_write(

@@ -15,7 +15,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
-from sandbox_app.models import SessionState, ToolSession
+from sandbox_app.models import SessionState, ToolRun, ToolSession
+from sandbox_app.services import tool_run_cancel
 from sparkweb.accounts.actor import SYSTEM, Actor, audit
 from sparkweb.accounts.models import Role, User
 from sparkweb.node_link import commands
@@ -60,13 +61,15 @@ def session_find(uid: str, user: User) -> ToolSession:
     return found
 
 
-def session_seen(uid: str, user: User) -> ToolSession:
+def session_seen(uid: str, actor: Actor) -> ToolSession:
     """As `session_find`, but an admin sees everybody's: to look at and to end, never its files."""
-    if user.has_role(Role.ADMIN) and _UID.fullmatch(uid):
+    if actor.may(Role.ADMIN) and _UID.fullmatch(uid):
         found = ToolSession.objects.select_related("node", "owner").filter(uid=uid).first()
         if found is not None:
             return found
-    return session_find(uid, user)
+    if actor.user is None:
+        raise SessionUnknown("There is no such session.", "session_unknown")
+    return session_find(uid, actor.user)
 
 
 def session_live(uid: str, user: User) -> ToolSession:
@@ -81,10 +84,10 @@ def usable(session: ToolSession) -> ToolSession:
     return session
 
 
-def sessions_visible(user: User) -> QuerySet[ToolSession]:
+def sessions_visible(actor: Actor) -> QuerySet[ToolSession]:
     """Admins see all sessions, others their own."""
     sessions = ToolSession.objects.select_related("node", "owner")
-    return sessions if user.has_role(Role.ADMIN) else sessions.filter(owner=user)
+    return sessions if actor.may(Role.ADMIN) else sessions.filter(owner=actor.user)
 
 
 def sessions_of_node(node: Node) -> list[str]:
@@ -166,6 +169,8 @@ def tool_session_end(*, session: ToolSession, actor: Actor, reason: str = "") ->
     row.end_reason = (reason or f"ended by {actor.label}")[:200]
     row.save(update_fields=["state", "generation", "end_reason"])
     audit(actor, "tool_session_end", row.uid, owner=row.owner.username, reason=row.end_reason)
+    for run in ToolRun.objects.filter(session=row, live=True):
+        tool_run_cancel(run=run, actor=SYSTEM, reason="its session ended")
     if row.node_id is None:
         session_gone(row)
     else:

@@ -23,6 +23,7 @@ from models_app.reconcile import RECONCILER
 from models_app.storage_observing import STORAGE_RECONCILER
 from sandbox_app import reconcile as sandbox
 from sandbox_app.observing import SEEN as RUNS_SEEN
+from sandbox_app.session_observing import sessions_reconcile
 from sparkweb import live
 from sparkweb.celery import app
 from sparkweb.celery_common import worker_run
@@ -36,6 +37,7 @@ log = structlog.get_logger(__name__)
 QUEUES = ["control.events", "control.work"]
 THREADS = 4
 RECONCILE_EVERY_SECONDS = 1.0
+SESSIONS_EVERY_SECONDS = 2.0
 
 
 class Loop(threading.Thread):
@@ -73,6 +75,7 @@ def main() -> None:
     reconcile = Loop("reconcile", RECONCILER.launch_reconcile, RECONCILE_EVERY_SECONDS, OBSERVED.changed)
     day = Loop("day", DAY.round, EVERY_SECONDS)
     storage = Loop("storage", STORAGE_RECONCILER.storage_reconcile, RECONCILE_EVERY_SECONDS)
+    sessions = Loop("sessions", sessions_reconcile, SESSIONS_EVERY_SECONDS)
     runs = Loop("runs", sandbox.RUN_RECONCILER.runs_reconcile, sandbox.EVERY_SECONDS, RUNS_SEEN.changed)
     links = Loop("fabric", fabric.ROUNDS.round, fabric.EVERY_SECONDS)
     outbox = OutboxLoop()
@@ -82,6 +85,7 @@ def main() -> None:
     day.start()
     storage.start()
     runs.start()
+    sessions.start()
     links.start()
     outbox.start()
     RECORDER.start()
@@ -93,6 +97,7 @@ def main() -> None:
     finally:
         outbox.stop()
         links.stop()
+        sessions.stop()
         runs.stop()
         storage.stop()
         day.stop()

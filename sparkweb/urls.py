@@ -17,6 +17,7 @@ urlpatterns = [
     path("api/", include("sparkweb.accounts.urls_api")),
     path("api/", include("metrics_app.urls_api")),
     path("api/", include("models_app.urls_api")),
+    path("api/", include("sandbox_app.urls_api_sessions")),
     path("api/", include("sandbox_app.urls_api")),
     path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
     path("admin/", admin.site.urls),

@@ -24,7 +24,7 @@ from metrics_app.models import FlightRecord
 from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence
 from metrics_app.models_fabric import FabricTest
 from models_app.models import Schedule, StorageJob, Turn, Webhook
-from sandbox_app.models import Artifact, Tool, ToolRun
+from sandbox_app.models import Artifact, Tool, ToolRun, ToolSession
 from sparkweb.accounts.models import ApiKey, User
 from sparkweb.asgi import websocket_urlpatterns
 from tests.factories import (
@@ -38,6 +38,7 @@ from tests.factories import (
 
 RANK = {"public": 0, "viewer": 1, "operator": 2, "admin": 3}
 UID = "00000000000000aa"
+SESSION = "00000000-0000-4000-8000-0000000000aa"
 FLIGHT = flight_pack(Flight([{"sampled_at": 1.0, "agent": {"host_boot": "b"}}], closed=False))
 HOOK = 2 * "00000000000000bb"
 
@@ -162,6 +163,16 @@ tool_audit_use          GET   /tools/audit/use/               admin
 tool_audit_record       GET   /tools/audit/1/                 viewer
 tool_change             POST  /tools/echo/change/             admin
 tool_forget             POST  /tools/echo/forget/             admin
+tool_sessions           GET   /tools/sessions/                    viewer
+tool_session_new        POST  /tools/sessions/new/                operator
+tool_session            GET   /tools/sessions/{session}/          viewer
+tool_session_panel      GET   /tools/sessions/{session}/panel/    viewer
+tool_session_files      GET   /tools/sessions/{session}/files/    operator
+tool_session_download   GET   /tools/sessions/{session}/download/?path=a  operator
+tool_session_extend     POST  /tools/sessions/{session}/extend/   operator
+tool_session_end        POST  /tools/sessions/{session}/end/      operator
+tool_session_file_delete POST /tools/sessions/{session}/delete/   operator
+tool_session_folder     POST  /tools/sessions/{session}/folders/  operator
 """
 API = """
 schema                       GET     /api/schema/                        viewer
@@ -304,6 +315,16 @@ api_run-stream               GET     /api/runs/{uid}/stream              viewer
 api_run-output               GET     /api/runs/{uid}/output              viewer
 api_run-artifacts            GET     /api/runs/{uid}/artifacts           viewer
 api_run-artifact             GET     /api/runs/{uid}/artifacts/{uid}     viewer
+api_sessions                 GET     /api/sessions                       viewer
+api_sessions                 POST    /api/sessions                       operator
+api_session                  GET     /api/sessions/{session}             viewer
+api_session                  DELETE  /api/sessions/{session}             operator
+api_session_extend           POST    /api/sessions/{session}/extend      operator
+api_session_files            GET     /api/sessions/{session}/files       operator
+api_session_files            PUT     /api/sessions/{session}/files       operator
+api_session_files            DELETE  /api/sessions/{session}/files       operator
+api_session_content          GET     /api/sessions/{session}/content     operator
+api_session_folders          POST    /api/sessions/{session}/folders     operator
 """
 # What nodes send, signed with their keys: no user, key or cookie opens it (tests/link/test_http_auth.py).
 NODES = """
@@ -339,6 +360,7 @@ ADMIN_TABLES = {
     "models_app.preflight", "models_app.nodeboot",
     "models_app.logchunk", "models_app.schedule", "models_app.turn", "outbox.notice",
     "sandbox_app.auditcheck", "sandbox_app.audithead", "sandbox_app.auditrecord", "sandbox_app.tool",
+    "sandbox_app.toolsession",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 
@@ -422,6 +444,9 @@ def house(admin: User, operator: User, viewer: User) -> dict[str, Any]:
     run = ToolRun.objects.create(uid=UID, tool=tool, tool_name="echo", node=node, node_name=node.name)
     Artifact.objects.create(uid=UID, run=run, kind="file", name="a.txt", size_bytes=1, sha256="a" * 64)
     stranger = User.objects.create(username="stranger")
+    ToolSession.objects.create(
+        uid=SESSION, owner=stranger, node=node, node_name=node.name, expires_at=ends_at
+    )
     ApiKey.objects.create(pk=1, user=stranger, key_hash="x", prefix="sw_x")
     return {"admin": admin, "operator": operator, "viewer": viewer}
 
@@ -431,7 +456,7 @@ def attempt(client: Client, route: Route) -> Any:
     with transaction.atomic():
         mark = transaction.savepoint()
         body = {} if route.method in ("GET", "DELETE") else {"data": "{}", "content_type": "application/json"}
-        answer = client.generic(route.method, route.path.format(uid=UID, hook=HOOK), **body)
+        answer = client.generic(route.method, route.path.format(uid=UID, hook=HOOK, session=SESSION), **body)
         transaction.savepoint_rollback(mark)
     return answer
 

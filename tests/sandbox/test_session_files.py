@@ -17,6 +17,7 @@ from asgiref.sync import async_to_sync
 from metrics_app.models import Node
 from sandbox_app import session_files
 from sandbox_app.agent_sessions import SessionDesk
+from sandbox_app.dispatch import session_job
 from sandbox_app.models import ToolSession
 from sandbox_app.node.workspaces import Workspaces
 from sandbox_app.session_files import (
@@ -145,7 +146,7 @@ def test_an_ended_session_is_removed_and_stays_so(session: ToolSession, desk: Se
     files_write(session, "a.txt", b"x", actor=SYSTEM)
     removed: list[str] = []
     desk.before_end(removed.append)
-    late = session_files.session_job(session)
+    late = session_job(session)
     desk.end(session.uid, 2)
     desk.end(session.uid, 2)
     assert removed == [session.uid] * 2

@@ -148,9 +148,9 @@ def test_row_38_a_session_is_found_by_its_owner_alone(operator: User, admin: Use
             session_find(session.uid, stranger)
     with refused(SessionUnknown, "session_unknown"):
         session_find("00000000-0000-4000-8000-000000000000", operator)
-    assert session_seen(session.uid, admin) == session
-    assert list(sessions_visible(admin)) == [session]
-    assert not sessions_visible(UserFactory(role=Role.OPERATOR)).exists()
+    assert session_seen(session.uid, actor(admin)) == session
+    assert list(sessions_visible(actor(admin))) == [session]
+    assert not sessions_visible(actor(UserFactory(role=Role.OPERATOR))).exists()
 
 
 @pytest.mark.parametrize(
