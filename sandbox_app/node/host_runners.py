@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from sandbox_app.job import Ending, Job
-from sandbox_app.node.host_runs import Emit, HostRun, OutOfTime
+from sandbox_app.node.host_runs import HostRun, OutOfTime, RunStream
 from sandbox_app.node.page_reader import ReadingCancelled
 from sandbox_app.node.searxng import Searxng
 from sandbox_app.node.web_fetch import web_fetch
@@ -20,7 +20,7 @@ from sparkweb import config
 from sparkweb.adapters.egress import Egress, EgressCancelled
 from sparkweb.adapters.egress_configured import egress_make
 
-HostRunner = Callable[[Job, dict[str, Any], Emit, threading.Event], Ending]
+HostRunner = Callable[[Job, dict[str, Any], RunStream, threading.Event], Ending]
 Work = Callable[[HostRun, dict[str, Any]], Ending]
 
 
@@ -31,12 +31,14 @@ class HostRunners:
         self._egress = egress
         self._works: dict[str, Work] = {"web_fetch": web_fetch, "web_search": WebSearch(searxng)}
 
-    def runner(self, name: str) -> HostRunner:
-        """The runner of this name. Raises KeyError."""
-        work = self._works[name]
+    def runner(self, name: str) -> HostRunner | None:
+        """The runner of this name; None where there is none."""
+        work = self._works.get(name)
+        if work is None:
+            return None
 
-        def run(job: Job, arguments: dict[str, Any], emit: Emit, cancelled: threading.Event) -> Ending:
-            one = HostRun(job, self._egress, emit, cancelled)
+        def run(job: Job, arguments: dict[str, Any], stream: RunStream, cancelled: threading.Event) -> Ending:
+            one = HostRun(job, self._egress, stream, cancelled)
             try:
                 return work(one, arguments)
             except (EgressCancelled, ReadingCancelled):
@@ -52,10 +54,9 @@ def _runners() -> HostRunners:
     return HostRunners(egress_make(), Searxng(config.SEARXNG_URL))
 
 
-def host_runner(name: str) -> HostRunner:
-    """A runner of this node as its settings make it. It blocks its thread until the end.
+def host_runner(name: str) -> HostRunner | None:
+    """A runner of this node as its settings make it; None for a name that is no host runner.
 
-    It emits entries `{"kind": "note", "text": …}` and returns the end with all verdicts.
-    Raises KeyError for a name that is no host runner.
+    It blocks its thread until the end, which carries all verdicts. Set the event to have it end sooner.
     """
     return _runners().runner(name)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from sandbox_app.job import Ending, Job
 from sparkweb.adapters.egress import Egress, Fetched, FetchOrder
 from sparkweb.adapters.egress_rules import EgressRefused
 
-# Entries of the run's stream but for its output and its end: {"kind": "note", "text": …}.
-Emit = Callable[[dict[str, Any]], None]
 STDOUT_MOST_BYTES = 128 * 1024
 TOO_LATE = 0.05
+
+
+class RunStream(Protocol):
+    """The part of a run's stream that a host runner writes to."""
+
+    def output(self, fd: int, data: bytes) -> None: ...
 
 
 class OutOfTime(Exception):
@@ -24,17 +28,19 @@ class OutOfTime(Exception):
 class HostRun:
     """One run of a host runner: fetches go through here, so that none is without its verdict."""
 
-    def __init__(self, job: Job, egress: Egress, emit: Emit, cancelled: threading.Event) -> None:
+    def __init__(self, job: Job, egress: Egress, stream: RunStream, cancelled: threading.Event) -> None:
         self.job = job
         self.cancelled = cancelled
         self.verdicts: list[dict[str, Any]] = []
         self._egress = egress
-        self._emit = emit
+        self._stream = stream
+        self._notes: list[str] = []
         self._began = time.monotonic()
 
     def note(self, text: str) -> None:
-        """Tell who watches what happens now."""
-        self._emit({"kind": "note", "text": text})
+        """Tell who watches what happens now; it stands in the run's error output."""
+        self._notes.append(text)
+        self._stream.output(2, f"{text}\n".encode())
 
     def seconds_left(self) -> float:
         """Until its policy's time is over. Raises OutOfTime."""
@@ -54,6 +60,9 @@ class HostRun:
         """How it ended. A long text is cut at a whole character, and says so."""
         text = stdout.encode()
         shown = text[:STDOUT_MOST_BYTES].decode(errors="ignore")
+        if shown:
+            self._stream.output(1, shown.encode())
+        notes = "".join(f"{note}\n" for note in self._notes)
         return Ending(
             run=self.job.run,
             generation=self.job.generation,
@@ -61,7 +70,9 @@ class HostRun:
             reason=reason,
             exit_code={"ok": 0, "exit": 1}.get(outcome),
             stdout=shown,
+            stderr=notes,
             stdout_bytes=len(text),
+            stderr_bytes=len(notes.encode()),
             truncated=len(text) > STDOUT_MOST_BYTES,
             result=result,
             limits={

@@ -42,7 +42,6 @@ def site(running: tuple[Site, Tools]) -> Site:
 
 @pytest.fixture
 def tools(running: tuple[Site, Tools]) -> Tools:
-    running[1].notes.clear()
     running[1].cancelled.clear()
     return running[1]
 
@@ -60,7 +59,7 @@ def test_readable_text_with_its_verdict(site: Site, tools: Tools) -> None:
     assert ending.result["status"] == 200
     (verdict,) = ending.egress
     assert (verdict["verdict"], verdict["address"], verdict["status"]) == ("allowed", "127.0.0.1", 200)
-    assert tools.notes[0] == f"GET {site.url()}"
+    assert ending.stderr.startswith(f"GET {site.url()}\n200, ")
     assert ending.limits["egress"] == ["*"]
     assert ending.duration_ms is not None
 

@@ -69,7 +69,7 @@ def test_results_are_found_and_read(site: Site, tools: Tools) -> None:
     assert "did not answer" in ending.stdout
     assert [one.path for one in site.asked if one.path.startswith("/engine")] == ["/engine?q=cats+and+rain"]
     assert [verdict["verdict"] for verdict in ending.egress] == ["allowed"] * 3
-    assert tools.notes == ["Asking SearXNG: cats and rain", "Reading 2 pages"]
+    assert ending.stderr == "Asking SearXNG: cats and rain\nReading 2 pages\n"
 
 
 def test_the_same_again_comes_from_the_cache(site: Site, tools: Tools) -> None:

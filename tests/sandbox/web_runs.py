@@ -42,16 +42,18 @@ class Tools:
         self.searxng = Searxng(searxng_url)
         self.runners = HostRunners(self.egress, self.searxng)
         self.cancelled = threading.Event()
-        self.notes: list[str] = []
+        self.streamed: dict[int, bytes] = {1: b"", 2: b""}
 
     def __call__(self, tool: str, policy: dict[str, Any] | None = None, **arguments: Any) -> Ending:
         run = self.runners.runner(tool)
-        return run(
-            job_of(tool, **(policy or {})),
-            arguments,
-            lambda entry: self.notes.append(entry["text"]),
-            self.cancelled,
-        )
+        assert run
+        self.streamed = {1: b"", 2: b""}
+        ending = run(job_of(tool, **(policy or {})), arguments, self, self.cancelled)
+        assert self.streamed == {1: ending.stdout.encode(), 2: ending.stderr.encode()}
+        return ending
+
+    def output(self, fd: int, data: bytes) -> None:
+        self.streamed[fd] += data
 
     def close(self) -> None:
         self.egress.close()
