@@ -9,9 +9,9 @@ from django.http import HttpRequest
 
 from sandbox_app import admin_audit, admin_sessions  # noqa: F401 - they register
 from sandbox_app.forms_tools import ToolDecisionForm
-from sandbox_app.models import Tool
+from sandbox_app.models import ImageBuild, Tool
 from sandbox_app.tool_changes import tool_change
-from sparkweb.admin_base import ServiceAdmin, admin_actor
+from sparkweb.admin_base import ReadOnlyAdmin, ServiceAdmin, admin_actor
 
 
 @admin.register(Tool)
@@ -29,3 +29,10 @@ class ToolAdmin(ServiceAdmin):
 
     def save_model(self, request: HttpRequest, obj: Tool, form: Any, change: bool) -> None:
         tool_change(tool=obj, actor=admin_actor(request), changes=form.changes())
+
+
+@admin.register(ImageBuild)
+class ImageBuildAdmin(ReadOnlyAdmin):
+    list_display = ["node_name", "state", "step", "steps", "digest", "requested_by", "created_at", "ended_at"]
+    list_filter = ["state", "node_name"]
+    search_fields = ["node_name", "digest", "reason"]

@@ -14,6 +14,8 @@ from metrics_app.models import Node
 from sandbox_app.models_audit import AuditHead as AuditHead
 from sandbox_app.models_audit import AuditKind as AuditKind
 from sandbox_app.models_audit import AuditRecord as AuditRecord
+from sandbox_app.models_images import BuildState as BuildState
+from sandbox_app.models_images import ImageBuild as ImageBuild
 from sparkweb.accounts.models import Role
 
 

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from sandbox_app.ending import run_end
+from sandbox_app.image_builds import build_reported
 from sandbox_app.job import OUTCOMES
 from sandbox_app.models import Outcome, RunState, ToolRun
 from sandbox_app.run_frames import run_publish
@@ -63,6 +64,8 @@ SEEN = RunsSeen()
 def sandbox_reported(node_name: str, section: Any, _report: dict[str, Any]) -> None:
     """Report handler of the section `sandbox`."""
     sessions_reported(node_name, section.get("sessions") if isinstance(section, dict) else None)
+    if isinstance(section, dict):
+        build_reported(node_name, section)
     rows = section.get("runs") if isinstance(section, dict) else None
     if not isinstance(rows, list):
         SEEN.report(node_name, None)

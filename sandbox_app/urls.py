@@ -1,6 +1,6 @@
 from django.urls import path
 
-from sandbox_app import views_audit, views_nodes, views_tools
+from sandbox_app import views_audit, views_images, views_nodes, views_tools
 
 # A tool's own page comes last: no tool may be called like what stands before it (toolfile.RESERVED).
 urlpatterns = [
@@ -15,6 +15,10 @@ urlpatterns = [
     path("tools/audit/export/", views_audit.tool_audit_export, name="tool_audit_export"),
     path("tools/audit/use/", views_audit.tool_audit_use, name="tool_audit_use"),
     path("tools/audit/<int:number>/", views_audit.tool_audit_record, name="tool_audit_record"),
+    path("tools/image/", views_images.tool_image, name="tool_image"),
+    path("tools/image/nodes/", views_images.tool_image_list, name="tool_image_list"),
+    path("tools/image/build/", views_images.tool_image_build, name="tool_image_build"),
+    path("tools/image/builds/<slug:uid>/cancel/", views_images.tool_image_cancel, name="tool_image_cancel"),
     path("tools/<str:name>/", views_tools.tool, name="tool"),
     path("tools/<str:name>/change/", views_tools.tool_change_view, name="tool_change"),
     path("tools/<str:name>/forget/", views_tools.tool_forget_view, name="tool_forget"),

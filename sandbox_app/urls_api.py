@@ -1,10 +1,13 @@
 from django.urls import include, path, re_path
 
-from sandbox_app import api_audit, api_execute, api_runs, api_tools
+from sandbox_app import api_audit, api_execute, api_images, api_runs, api_tools
 from sparkweb.api import Router
 
 router = Router()
 router.register("runs", api_runs.RunViewSet, basename="api_run")
+
+BUILDS = r"^sandbox-image/builds"
+BUILD = BUILDS + r"/(?P<uid>[0-9a-f]{16})"
 
 urlpatterns = [
     re_path(r"^tools/?$", api_tools.Tools.as_view(), name="api_tools"),
@@ -21,5 +24,9 @@ urlpatterns = [
     re_path(r"^tools/(?P<name>[^/]+)/?$", api_tools.ToolDetail.as_view(), name="api_tool"),
     re_path(r"^reload/?$", api_tools.ToolsReload.as_view(), name="api_tools_reload"),
     re_path(r"^execute/(?P<tool>[^/]+)/?$", api_execute.Execute.as_view(), name="compat_execute"),
+    re_path(r"^sandbox-image/?$", api_images.SandboxImageView.as_view(), name="api_sandbox_image"),
+    re_path(BUILDS + r"/?$", api_images.ImageBuildsView.as_view(), name="api_image_builds"),
+    re_path(BUILD + r"/?$", api_images.ImageBuildView.as_view(), name="api_image_build"),
+    re_path(BUILD + r"/cancel/?$", api_images.ImageBuildCancelView.as_view(), name="api_image_build_cancel"),
     path("", include(router.urls)),
 ]

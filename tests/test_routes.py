@@ -25,6 +25,7 @@ from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence
 from metrics_app.models_fabric import FabricTest
 from models_app.models import Schedule, StorageJob, Turn, Webhook
 from sandbox_app.models import Artifact, Tool, ToolRun, ToolSession
+from sandbox_app.models import Artifact, ImageBuild, Tool, ToolRun
 from sparkweb.accounts.models import ApiKey, User
 from sparkweb.asgi import websocket_urlpatterns
 from tests.factories import (
@@ -162,6 +163,10 @@ tool_audit_export       GET   /tools/audit/export/            admin
 tool_audit_use          GET   /tools/audit/use/               admin
 tool_audit_record       GET   /tools/audit/1/                 viewer
 tool_change             POST  /tools/echo/change/             admin
+tool_image              GET   /tools/image/                   viewer
+tool_image_list         GET   /tools/image/nodes/             viewer
+tool_image_build        POST  /tools/image/build/             admin
+tool_image_cancel       POST  /tools/image/builds/00000000000000aa/cancel/ admin
 tool_forget             POST  /tools/echo/forget/             admin
 tool_sessions           GET   /tools/sessions/                    viewer
 tool_session_new        POST  /tools/sessions/new/                operator
@@ -303,6 +308,10 @@ api_tool                     GET     /api/tools/echo                     viewer
 api_tool                     PATCH   /api/tools/echo                     admin
 api_tools_openai             GET     /api/tools-openai                   viewer
 api_tools_reload             POST    /api/reload                         admin
+api_sandbox_image            GET     /api/sandbox-image                  viewer
+api_image_builds             POST    /api/sandbox-image/builds           admin
+api_image_build              GET     /api/sandbox-image/builds/00000000000000aa viewer
+api_image_build_cancel       POST    /api/sandbox-image/builds/00000000000000aa/cancel admin
 compat_execute               POST    /api/execute/echo                   viewer
 api_run-list                 GET     /api/runs                           viewer
 api_run-list                 POST    /api/runs                           viewer
@@ -361,6 +370,7 @@ ADMIN_TABLES = {
     "models_app.logchunk", "models_app.schedule", "models_app.turn", "outbox.notice",
     "sandbox_app.auditcheck", "sandbox_app.audithead", "sandbox_app.auditrecord", "sandbox_app.tool",
     "sandbox_app.toolsession",
+    "sandbox_app.imagebuild",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 
@@ -442,6 +452,7 @@ def house(admin: User, operator: User, viewer: User) -> dict[str, Any]:
     StorageJob.objects.create(uid=UID, node=node, node_name=node.name, kind="image_pull", title="busybox")
     tool = Tool.objects.create(name="echo", description="Says it again", missing=True, role="viewer")
     run = ToolRun.objects.create(uid=UID, tool=tool, tool_name="echo", node=node, node_name=node.name)
+    ImageBuild.objects.create(uid=UID, node=node, node_name=node.name)
     Artifact.objects.create(uid=UID, run=run, kind="file", name="a.txt", size_bytes=1, sha256="a" * 64)
     stranger = User.objects.create(username="stranger")
     ToolSession.objects.create(

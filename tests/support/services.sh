@@ -18,6 +18,9 @@ ip iproute2
 iptables iptables
 promtool prometheus
 iperf3 iperf3
+mkfs.ext4 e2fsprogs
+debootstrap debootstrap
+mkfs.ext4 e2fsprogs
 TABLE
 }
 
