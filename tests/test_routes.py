@@ -24,8 +24,7 @@ from metrics_app.models import FlightRecord
 from metrics_app.models_alerts import Alert, AlertChannel, AlertRule, Silence
 from metrics_app.models_fabric import FabricTest
 from models_app.models import Schedule, StorageJob, Turn, Webhook
-from sandbox_app.models import Artifact, Tool, ToolRun, ToolSession
-from sandbox_app.models import Artifact, ImageBuild, Tool, ToolRun
+from sandbox_app.models import Artifact, ImageBuild, Tool, ToolRun, ToolSession
 from sparkweb.accounts.models import ApiKey, User
 from sparkweb.asgi import websocket_urlpatterns
 from tests.factories import (
