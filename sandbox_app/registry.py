@@ -31,6 +31,8 @@ __all__ = ["LoadReport", "folder_digest", "folder_tar", "tools_load"]
 SHIPPED = settings.BASE_DIR / "tools"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 FOLDERS_MOST = 500
+# How long files are kept that no tool and no run names: a run may be on its way.
+KEEP_SECONDS = 3600
 
 
 @dataclass
@@ -156,11 +158,18 @@ def _row_name(folder: Path) -> str:
 def _keep(tar: bytes) -> str:
     digest = hashlib.sha256(tar).hexdigest()
     kept = _kept_dir() / digest
-    if not kept.exists():
+    if not _holds(kept, tar):
         draft = kept.with_name(f".{digest}.{os.getpid()}")
         draft.write_bytes(tar)
         draft.replace(kept)
     return digest
+
+
+def _holds(kept: Path, tar: bytes) -> bool:
+    try:
+        return kept.read_bytes() == tar
+    except FileNotFoundError:
+        return False
 
 
 def _kept_dir() -> Path:
@@ -214,4 +223,4 @@ def _forget_old_folders() -> None:
 
 
 def _recent(kept: Path) -> bool:
-    return timezone.now().timestamp() - kept.stat().st_mtime < 3600
+    return timezone.now().timestamp() - kept.stat().st_mtime < KEEP_SECONDS
