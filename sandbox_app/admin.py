@@ -21,6 +21,9 @@ class ToolAdmin(ServiceAdmin):
     list_filter = ["enabled", "approval", "role", "missing"]
     search_fields = ["name", "description", "folder"]
 
+    def get_fields(self, request: HttpRequest, obj: Tool | None = None) -> list[str]:
+        return list(ToolDecisionForm(instance=obj).fields)  # only fetching tools choose hosts
+
     def has_add_permission(self, *_args: Any, **_kwargs: Any) -> bool:
         return False
 

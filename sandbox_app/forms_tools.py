@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from sandbox_app.models import Tool
+from sandbox_app.tool_changes import decision_problems
 from sandbox_app.tool_limits import LIMITS, size_read, size_text
 from sandbox_app.toolfile import HOST, ROLES, policy_of
 
@@ -89,6 +90,13 @@ class ToolDecisionForm(forms.ModelForm):
     def clean_egress(self) -> list[str] | None:
         return [line.strip() for line in self.cleaned_data["egress"].splitlines() if line.strip()] or None
 
+    def clean(self) -> dict[str, Any]:
+        """Hold it against the service's own rules, each problem beside its field."""
+        if not self.errors:
+            for key, sentences in decision_problems(self.instance, self.changes()).items():
+                self.add_error(FIELDS.get(key, key), sentences)
+        return self.cleaned_data
+
     def changes(self) -> dict[str, Any]:
         """What to hand to tool_change: None for what is as the TOOL.md says."""
         said = {"enabled": True, "approval": False, "role": "operator", **self.instance.definition}
@@ -106,9 +114,3 @@ class ToolDecisionForm(forms.ModelForm):
         if "egress" in chosen:
             changes["egress"] = chosen["egress"]
         return changes
-
-    def add_problems(self, problems: dict[str, list[str]]) -> None:
-        """Put what the service refused beside the fields that it is about."""
-        for key, sentences in problems.items():
-            name = FIELDS.get(key, key)
-            self.add_error(name if name in self.fields else None, sentences)

@@ -24,13 +24,7 @@ def tool_change(*, tool: Tool, actor: Actor, changes: dict[str, Any]) -> Tool:
     Keys: enabled, approval, role, parallel, timeout_seconds, memory_bytes, cpu_percent, egress.
     Runs that wait or run keep what they were started with. Raises ValidationError by key.
     """
-    problems = {
-        key: [problem]
-        for key, value in changes.items()
-        if (problem := f"There is no such setting; there are {', '.join(RULES)}." if key not in RULES
-            else RULES[key](tool, value) if value is not None else None)
-    }  # fmt: skip
-    if problems:
+    if problems := decision_problems(tool, changes):
         raise ValidationError(problems)
     with transaction.atomic():
         row = Tool.objects.select_for_update().get(pk=tool.pk)
@@ -47,6 +41,17 @@ def tool_change(*, tool: Tool, actor: Actor, changes: dict[str, Any]) -> Tool:
                 changes={k: v for k, v in told.items() if v["old"] != v["new"]},
             )
     return row
+
+
+def decision_problems(tool: Tool, changes: dict[str, Any]) -> dict[str, list[str]]:
+    """What is wrong with decisions, by key; nothing for good ones."""
+    problems: dict[str, list[str]] = {}
+    for key, value in changes.items():
+        if key not in RULES:
+            problems[key] = [f"There is no such setting; there are {', '.join(RULES)}."]
+        elif value is not None and (problem := RULES[key](tool, value)):
+            problems[key] = [problem]
+    return problems
 
 
 def _flag(_tool: Tool, value: Any) -> str | None:

@@ -20,6 +20,7 @@ urlpatterns = [
     path("tools/image/build/", views_images.tool_image_build, name="tool_image_build"),
     path("tools/image/builds/<slug:uid>/cancel/", views_images.tool_image_cancel, name="tool_image_cancel"),
     path("tools/<str:name>/", views_tools.tool, name="tool"),
+    path("tools/<str:name>/run/", views_tools.tool_try, name="tool_try"),
     path("tools/<str:name>/change/", views_tools.tool_change_view, name="tool_change"),
     path("tools/<str:name>/forget/", views_tools.tool_forget_view, name="tool_forget"),
 ]

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from sandbox_app.exceptions import ArgumentsInvalid
 from sandbox_app.forms_tools import ToolDecisionForm
+from sandbox_app.forms_try import TryForm
 from sandbox_app.models import Tool
 from sandbox_app.registry import tools_load
 from sandbox_app.schema import json_schema, mcp_tool, openai_function
 from sandbox_app.selectors_tools import limit_rows, tool_cards, tool_of, tool_runs_newest
+from sandbox_app.services import tool_run_create
 from sandbox_app.tool_changes import tool_change, tool_forget
-from sparkweb.accounts.models import Role
+from sparkweb.accounts.models import Role, User
 from sparkweb.accounts.pages import role_required
 from sparkweb.accounts.services import actor_of
+from sparkweb.refusal import Refused
 
 
 @never_cache
@@ -56,13 +59,9 @@ def tool_change_view(request: HttpRequest, name: str) -> HttpResponse:
     row = _tool(name)
     form = ToolDecisionForm(request.POST, instance=row)
     if form.is_valid():
-        try:
-            tool_change(tool=row, actor=actor_of(request), changes=form.changes())
-        except ValidationError as error:
-            form.add_problems(error.message_dict)
-        else:
-            messages.success(request, f"{row.name} is saved; runs from now on are bound by it.")
-            return HttpResponseRedirect(reverse("tool", args=[row.name]))
+        tool_change(tool=row, actor=actor_of(request), changes=form.changes())
+        messages.success(request, f"{row.name} is saved; runs from now on are bound by it.")
+        return HttpResponseRedirect(reverse("tool", args=[row.name]))
     return _page(request, row, form)
 
 
@@ -76,8 +75,44 @@ def tool_forget_view(request: HttpRequest, name: str) -> HttpResponse:
     return HttpResponseRedirect(reverse("tools"))
 
 
-def _page(request: HttpRequest, row: Tool, form: ToolDecisionForm | None = None) -> HttpResponse:
+@never_cache
+@require_POST
+@role_required(Role.OPERATOR)
+def tool_try(request: HttpRequest, name: str) -> HttpResponse:
+    """Run a tool with what was filled in; the page again, with the reasons, where it is refused."""
+    row = _tool(name)
+    form = TryForm(row, cast(User, request.user), request.POST)
+    if form.is_valid():
+        try:
+            run, _ = tool_run_create(
+                tool=row,
+                arguments=form.arguments(),
+                actor=actor_of(request),
+                via="page",
+                session=form.cleaned_data.get("session"),
+                idempotency_key=form.cleaned_data["key"],
+                detached=True,  # nobody holds a connection: the page is another request
+            )
+        except ArgumentsInvalid as refused:
+            form.add_error(None, refused.problems)
+        except Refused as refused:
+            form.add_error(None, refused.message)
+        else:
+            messages.success(request, f"Run {run.uid} is {run.get_state_display().lower()}.")
+            return HttpResponseRedirect(reverse("tool", args=[row.name]))
+    return _page(request, row, try_form=form)
+
+
+def _page(
+    request: HttpRequest,
+    row: Tool,
+    form: ToolDecisionForm | None = None,
+    try_form: TryForm | None = None,
+) -> HttpResponse:
+    user = cast(User, request.user)
     context = {
+        "may_try": row.usable and user.has_role(row.role),
+        "try_form": try_form or TryForm(row, user),
         "tool": row,
         "limits": limit_rows(row),
         "runs": tool_runs_newest(row),

@@ -161,6 +161,7 @@ tool_audit_verify       POST  /tools/audit/verify/            admin
 tool_audit_export       GET   /tools/audit/export/            admin
 tool_audit_use          GET   /tools/audit/use/               admin
 tool_audit_record       GET   /tools/audit/1/                 viewer
+tool_try                POST  /tools/echo/run/                operator
 tool_change             POST  /tools/echo/change/             admin
 tool_image              GET   /tools/image/                   viewer
 tool_image_list         GET   /tools/image/nodes/             viewer

@@ -50,6 +50,7 @@ from tests.support.fabric_data import fabric_report, fabric_seed
 from tests.support.history_data import history_seed
 from tests.support.page_data import seed
 from tests.support.page_storage import storage_seed
+from tests.support.page_tools import tools_seed
 from tests.support.verdict_data import judged
 
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
@@ -157,6 +158,13 @@ def check_import(page: Page) -> None:
     page.locator("#import-result .btn-primary").wait_for()
 
 
+def wrong_decision(page: Page) -> None:
+    page.locator("#id_timeout_seconds").fill("0")
+    page.get_by_role("button", name="Save").click()
+    page.locator("dialog[open] [data-verb]").click()
+    page.locator(".problem").wait_for()
+
+
 def ended_by_guardian() -> str:
     """The address of a launch that the memory guardian ended."""
     definition = ModelDefinition.objects.get(slug="nemotron-3-nano-30b")
@@ -253,6 +261,10 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "adopt": (f"/nodes/spark-1/adopt/{frames.SEARCH_CONTAINER[:12]}/", "gb10", None),
         "launch-adopted": (adopted_launch(), "gb10", None),
         "launch-guardian": (ended_by_guardian(), "gb10", None),
+        "tools": ("/tools/", "gb10", None),
+        "tool": ("/tools/code_execution/", "gb10", None),
+        "tool-decisions": ("/tools/web_fetch/", "gb10", wrong_decision),
+        "tool-refused": ("/tools/weather/", "gb10", None),
         "webhooks": ("/webhooks/", "gb10", None),
         "webhook": (Webhook.objects.get(name="Home Assistant").get_absolute_url(), "gb10", None),
         "audit": ("/audit/", "gb10", None),
@@ -313,6 +325,7 @@ def main() -> None:
             "empty-models": "/models/",
             "empty-launches": "/launches/",
             "empty-schedules": "/schedules/",
+            "empty-tools": "/tools/",
             "empty-webhooks": "/webhooks/",
         }
         cookie = session_of(admin)
@@ -326,6 +339,7 @@ def main() -> None:
         seed(timezone.now(), admin)
         alerts_seed("spark-1")
         storage_seed(timezone.now(), admin)
+        tools_seed(timezone.now(), admin)
         energy_seed("spark-1")
         flight_seed("spark-1")
         history_seed("spark-1", now=time.time(), seconds=3 * 86400)
