@@ -243,6 +243,8 @@ def _launch_context(row: Launch) -> dict[str, Any]:
     failed = row.state in FAILURE_STATES
     shows_progress = row.state in STARTING_STATES and not row.adopted_foreign
     progress = launch_progress(row) if shows_progress else None
+    events = list(row.events.all()[:EVENTS_SHOWN])  # newest first
+    degraded = row.state == LaunchState.DEGRADED
     return {
         "launch": row,
         "member": newest_member(row),
@@ -251,7 +253,8 @@ def _launch_context(row: Launch) -> dict[str, Any]:
         "progress": progress,
         "times": progress.times if progress else start_times(row),
         "attempts": list(row.attempts.all()),
-        "events": row.events.all()[:EVENTS_SHOWN],
+        "events": events,
+        "trouble": next((one.message for one in events if degraded and one.to_state == row.state), ""),
         "failure": failure_of(row),
         "comparison": comparison_of(row),
         "last_log": "\n".join(log_tail(row, FAILURE_LOG_LINES)) if failed else "",

@@ -23,6 +23,8 @@ from models_app.engines.vllm_multinode import RankPlan, rank_plan
 from models_app.engines.vllm_settings import VLLM_SETTINGS, vllm_versions
 
 ENGINE_PORT = 8000
+# What SparkWeb itself asks a ready engine every few seconds; each question would be a line of its log.
+QUIET_FLAG, QUIET_PATHS = "--disable-access-log-for-endpoints", "/health,/metrics"
 
 VLLM = EngineKind(
     name="vllm",
@@ -74,7 +76,7 @@ def vllm_spec(
     draft = draft_begin(VLLM, definition, defaults, node, launch)
     if launch.spans_nodes:
         return _rank_spec(draft, rank_plan(draft))
-    own = ["--host", ANY_ADDRESS, "--port", str(ENGINE_PORT)]
+    own = ["--host", ANY_ADDRESS, "--port", str(ENGINE_PORT), *_quiet(draft)]
     entrypoint, command = _serve(draft, own)
     spec, notes = container_finish(
         draft,
@@ -91,7 +93,7 @@ def vllm_spec(
 def _rank_spec(draft: Draft, plan: RankPlan) -> tuple[ContainerSpec, list[str]]:
     """One rank of a model that lies on several nodes; followers answer nobody."""
     port = draft.definition.port
-    own = ["--host", plan.host, "--port", str(port)] if plan.serves else []
+    own = ["--host", plan.host, "--port", str(port), *_quiet(draft)] if plan.serves else []
     entrypoint, command = _serve(draft, own + plan.arguments)
     if plan.before:
         entrypoint, command = plan.before, [*(entrypoint or []), *command]
@@ -121,6 +123,15 @@ def _serve(draft: Draft, own: list[str]) -> tuple[list[str] | None, list[str]]:
     flags = arguments(draft, vllm_versions(draft.image).refuses)
     named = ["--served-model-name", draft.definition.slug]
     return entrypoint, [*([] if entrypoint else serve), draft.definition.model_id, *named, *own, *flags]
+
+
+def _quiet(draft: Draft) -> list[str]:
+    """Keep SparkWeb's own questions out of the log, where the image's vLLM surely knows the flag."""
+    setting = VLLM_SETTINGS["disable_access_log_for_endpoints"]
+    oldest = vllm_versions(draft.image).oldest
+    if setting.name in draft.settings or oldest is None or setting.since is None or oldest < setting.since:
+        return []
+    return [QUIET_FLAG, QUIET_PATHS]
 
 
 def _is_openai_image(image: str) -> bool:

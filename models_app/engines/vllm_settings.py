@@ -1,7 +1,8 @@
 """vLLM's settings, by the names that vLLM gives them, and which image holds which vLLM.
 
 Sources: `vllm serve --help` of 0.32, vLLM's engine arguments page; removals:
-vLLM pull requests 36216 (swap space, 0.18) and 29402 (disable-log-requests, 0.12);
+vLLM pull requests 36216 (swap space, 0.18), 29402 (disable-log-requests, 0.12) and
+30011 (disable-access-log-for-endpoints, 0.16);
 NGC contents: NVIDIA's vLLM release notes 25.10, 26.01, 26.03, 26.05, 26.10.
 """
 
@@ -117,6 +118,13 @@ _ARGUMENTS = (
     Setting("enable_log_requests", "boolean", "Log each request.", "--enable-log-requests", since=(0, 11)),
     Setting("disable_log_requests", "boolean", "Log no requests.", "--disable-log-requests", until=(0, 12)),
     Setting("disable_log_stats", "boolean", "Log no statistics.", "--disable-log-stats"),
+    Setting(
+        "disable_access_log_for_endpoints",
+        "text",
+        "Paths, with commas, whose requests are not logged; what SparkWeb asks itself if unset.",
+        "--disable-access-log-for-endpoints",
+        since=(0, 16),
+    ),
 )
 
 VLLM_SETTINGS = settings_table(*_ARGUMENTS, *CONTAINER_SETTINGS)

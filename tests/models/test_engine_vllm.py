@@ -192,6 +192,28 @@ def test_flag_that_the_image_refuses_is_left_out_and_said(
 
 
 @pytest.mark.parametrize(
+    ("image", "settings", "flag"),
+    [
+        (NEW, {}, ["--disable-access-log-for-endpoints", "/health,/metrics"]),
+        ("vllm/vllm-openai:v0.16.0", {}, ["--disable-access-log-for-endpoints", "/health,/metrics"]),
+        ("vllm/vllm-openai:v0.15.1", {}, []),
+        ("vllm/vllm-openai:latest", {}, []),
+        ("nvcr.io/nvidia/vllm:26.02-py3", {}, []),
+        (
+            NEW,
+            {"disable_access_log_for_endpoints": "/ping"},
+            ["--disable-access-log-for-endpoints", "/ping"],
+        ),
+    ],
+)
+def test_own_questions_stay_out_of_the_log_where_the_flag_is_surely_known(
+    image: str, settings: dict[str, Any], flag: list[str]
+) -> None:
+    command = made(settings, image=image)[0].command
+    assert command[command.index("8000") + 1 :] == flag
+
+
+@pytest.mark.parametrize(
     ("name", "reason"),
     [
         ("future_knob", "SparkWeb knows no vLLM setting of this name"),

@@ -46,7 +46,8 @@ def made(
 
 
 SERVE = ["vllm", "serve", "org/m", "--served-model-name", "m"]
-LISTEN = ["--host", "127.0.0.1", "--port", "8104"]
+QUIET = ["--disable-access-log-for-endpoints", "/health,/metrics"]
+LISTEN = ["--host", "127.0.0.1", "--port", "8104", *QUIET]
 MASTER = ["--master-addr", "192.168.100.10", "--master-port", "28104"]
 MP = ["--distributed-executor-backend", "mp"]
 

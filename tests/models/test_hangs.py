@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from models_app.engines.spec import ProbeSpec
 from models_app.hang_restarts import hang_to_mend
@@ -21,6 +22,7 @@ from models_app.node.engine_figures import Reading, reading_prometheus
 from models_app.node.engine_watch import EngineWatch
 from models_app.node.hangs import REST_MOST, Pulse
 from models_app.reconcile import next_step
+from models_app.transitions import launch_move
 from sparkweb.adapters.connections import clients_of
 from tests.factories import DefinitionFactory, LaunchFactory
 from tests.support.node import Node
@@ -255,6 +257,16 @@ def test_it_is_started_again_only_where_its_definition_says_so(
     launch: Launch = LaunchFactory(definition=DefinitionFactory(settings=settings), state=state)
     assert hang_to_mend(launch, [None, {"hang": "It hangs"}]) == expected
     assert hang_to_mend(launch, [{"hang": None}]) == ""
+
+
+def test_the_launchs_page_says_why_it_is_degraded_until_it_is_well(admin_client: Client) -> None:
+    launch: Launch = LaunchFactory(definition=DefinitionFactory(), state="ready")
+    launch_move(launch, "degraded", message="It hangs: a request is there & nothing moves")
+    page = admin_client.get(launch.get_absolute_url()).content.decode()
+    notice = page.partition("data-trouble>")[2].partition("</div>")[0]
+    assert "It hangs: a request is there &amp; nothing moves" in notice
+    launch_move(launch, "ready", message="Ready: it answers and lists its model")
+    assert "data-trouble" not in admin_client.get(launch.get_absolute_url()).content.decode()
 
 
 # The stand-in, in a container ------------------------------------------------------------

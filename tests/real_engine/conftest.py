@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import docker
 import pytest
 
 from tests.real_engine.engine import Engine, Kind
+from tests.real_engine.house import SCREENSHOTS, Eyes, eyes_open
 from tests.support.images import STANDIN
+from tests.support.stack import Stack
 
 REAL = os.environ.get("SPARKWEB_TEST_REAL_IMAGE", "vllm-cpu:tiny")
 KINDS = {
@@ -51,3 +54,23 @@ def engine(kind: Kind, docker_host: str) -> Iterator[Engine]:
         yield running
     finally:
         running.remove()
+
+
+@pytest.fixture(scope="module")
+def stack(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    docker_host: str,
+    real_image: str,
+) -> Iterator[Stack]:
+    """SparkWeb for all tests of a module, with the settings that the module names in `ENVIRONMENT`."""
+    settings = getattr(request.module, "ENVIRONMENT", {})
+    with Stack(tmp_path_factory.mktemp("real"), docker_host=docker_host, **settings) as running:
+        running.wait_online()
+        yield running
+
+
+@pytest.fixture
+def eyes(stack: Stack, tmp_path: Path) -> Iterator[Eyes]:
+    with eyes_open(stack, Path(SCREENSHOTS) if SCREENSHOTS else tmp_path) as looking:
+        yield looking

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,28 @@ def define(stack: Stack, slug: str, image: str, **settings: Any) -> None:
     source = stack.folder / f"{slug}.yaml"
     source.write_text(catalogue(slug, image, name=slug.title(), **settings))
     stack.manage("import_models", str(source))
+
+
+def asked(port: int, path: str, **fields: Any) -> Any:
+    """The JSON answer of an engine to one POST, by its port, as any OpenAI client would ask."""
+    headers = {"Content-Type": "application/json"}
+    address = f"http://127.0.0.1:{port}{path}"
+    request = urllib.request.Request(address, json.dumps(fields).encode(), headers)
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return json.load(answer)
+
+
+def chat(port: int, model: str, question: str) -> str:
+    """What a model says to one question."""
+    said = [{"role": "user", "content": question}]
+    answer = asked(port, "/v1/chat/completions", model=model, max_tokens=24, temperature=0, messages=said)
+    return str(answer["choices"][0]["message"]["content"])
+
+
+def complete(port: int, model: str, begun: str) -> str:
+    """How a model goes on with a text."""
+    answer = asked(port, "/v1/completions", model=model, max_tokens=8, temperature=0, prompt=begun)
+    return str(answer["choices"][0]["text"])
 
 
 class Eyes:

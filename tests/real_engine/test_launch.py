@@ -7,8 +7,6 @@ import os
 import re
 import subprocess
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -16,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.browser import until
-from tests.real_engine.house import READY_SECONDS, SCREENSHOTS, Eyes, catalogue, define, eyes_open
+from tests.real_engine.house import READY_SECONDS, Eyes, catalogue, chat, define
 from tests.support.stack import Stack, wait_for
 
 pytestmark = pytest.mark.real_engine
@@ -32,29 +30,6 @@ NOTE_STATES = """() => {
   note();
   new MutationObserver(note).observe(document.body, { subtree: true, childList: true, attributes: true });
 }"""
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, docker_host: str, real_image: str) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("real"), docker_host=docker_host) as running:
-        running.wait_online()
-        yield running
-
-
-@pytest.fixture
-def eyes(stack: Stack, tmp_path: Path) -> Iterator[Eyes]:
-    with eyes_open(stack, Path(SCREENSHOTS) if SCREENSHOTS else tmp_path) as looking:
-        yield looking
-
-
-def chat(port: int, model: str, question: str) -> str:
-    """Ask an engine by its port, as any OpenAI client would."""
-    data = {"model": model, "max_tokens": 24, "temperature": 0}
-    body = json.dumps(data | {"messages": [{"role": "user", "content": question}]}).encode()
-    headers = {"Content-Type": "application/json"}
-    address = f"http://127.0.0.1:{port}/v1/chat/completions"
-    with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=120) as answer:
-        return str(json.load(answer)["choices"][0]["message"]["content"])
 
 
 def states_entered(stack: Stack, uid: str) -> list[str]:
