@@ -157,6 +157,32 @@ def test_clients_are_those_of_the_servers_inside(tmp_path: Path) -> None:
     assert clients_of(8, proc=tmp_path) == set()
 
 
+# vLLM 0.32 with two ranks: gloo keeps a connection between them for as long as they live.
+RANKS = """  sl  local_address rem_address   st
+   0: 00000000:1F40 00000000:0000 0A
+   1: 02C7DF0A:AD11 00000000:0000 0A
+   2: 02C7DF0A:EC78 02C7DF0A:AD11 01
+   3: 02C7DF0A:AD11 02C7DF0A:EC78 01
+"""
+CLIENT = "   4: 02C7DF0A:1F40 01C7DF0A:D431 01\n"
+
+
+def test_ranks_that_are_connected_to_each_other_are_no_clients(tmp_path: Path) -> None:
+    (tmp_path / "7" / "net").mkdir(parents=True)
+    table = tmp_path / "7" / "net" / "tcp"
+    table.write_text(RANKS)
+    assert clients_of(7, 8104, proc=tmp_path) == set()
+    table.write_text(RANKS + CLIENT)
+    assert clients_of(7, 8104, proc=tmp_path) == {"01C7DF0A:D431"}
+
+
+def test_in_the_hosts_network_clients_of_the_same_machine_count(tmp_path: Path) -> None:
+    (tmp_path / "7" / "net").mkdir(parents=True)
+    rows = "   2: 0100007F:1F40 0100007F:D431 01\n   3: 0100007F:D431 0100007F:1F40 01\n"
+    (tmp_path / "7" / "net" / "tcp").write_text("\n".join(RANKS.splitlines()[:2]) + "\n" + rows)
+    assert clients_of(7, 8000, proc=tmp_path) == {"0100007F:D431"}
+
+
 # Over HTTP ---------------------------------------------------------------------------
 
 

@@ -60,14 +60,15 @@ def test_too_long_a_context_is_corrected_in_one_click(stack: Stack, eyes: Eyes, 
 
 
 def test_too_small_a_cache_is_corrected_to_the_length_that_vllm_names(stack: Stack, real_image: str) -> None:
-    model = {"model": "/models/smollm2", "max_model_len": 8192, "kv_cache_memory_bytes": 50_000_000}
-    uid = failed(stack, "small-cache", real_image, **model)
+    """The image gives each engine 1 GiB for its KV cache."""
+    long = {"max_model_len": 65536, "hf_overrides": {"max_position_embeddings": 65536}}
+    uid = failed(stack, "small-cache", real_image, model="/models/smollm2", **long)
     card = card_of(stack, uid)
     assert card["kind"] == "kv_cache"
     assert "estimated maximum model length is" in card["evidence"]
     (change,) = card["changes"]
-    assert (change["name"], change["before"]) == ("max_model_len", 8192)
-    assert 256 <= change["after"] < 8192
+    assert (change["name"], change["before"]) == ("max_model_len", 65536)
+    assert 8192 < change["after"] < 65536
     status, launch = stack.call("POST", f"/api/launches/{uid}/correct/", {})
     assert status == 202, launch
     stack.wait_state(launch["uid"], "ready", "failed", seconds=READY_SECONDS)
