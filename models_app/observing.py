@@ -216,8 +216,12 @@ def member_ended(member: LaunchMember, code: str, reason: str) -> None:
 
 
 def group_fail(launch: Launch, others: list[LaunchMember], code: str, reason: str) -> None:
-    """Take down what is left of a launch on several nodes, unless it is being ended already."""
-    message = f"{reason}. Taking down {', '.join(map(member_label, others))}"
+    """Take down what is left of a launch, unless it is being ended already; what then becomes of it
+    is decided when the last has ended, by this code and reason.
+    """
+    alone = others[0].attempt.members.count() == 1
+    takes = "Taking it down" if alone else f"Taking down {', '.join(map(member_label, others))}"
+    message = f"{reason}. {takes}"
     if launch_move(launch, LaunchState.STOPPING, message=message, failure_code=code, failure_reason=reason):
         members_stop(launch, others)
 
@@ -229,7 +233,7 @@ def launch_concluded(launch: Launch, code: str, reason: str) -> None:
         _again(launch)
     elif launch.desired == Desired.STOPPED:
         launch_move(launch, LaunchState.STOPPED, message="Stopped")
-    elif launch.state == LaunchState.STOPPING:  # one of several died first, and says why
+    elif launch.state == LaunchState.STOPPING:  # given up, or one of several died first: that says why
         launch_died(launch, launch.failure_code or code, launch.failure_reason or reason)
     else:
         launch_died(launch, code, reason)

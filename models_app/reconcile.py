@@ -30,7 +30,6 @@ from models_app.observing import (
     Observations,
     group_fail,
     launch_concluded,
-    launch_died,
 )
 from models_app.start_stages import StageClocks, Stood
 from models_app.transitions import launch_move, launch_publish
@@ -274,8 +273,11 @@ class Reconciler:
 
 @transaction.atomic
 def _give_up(launch: Launch, members: list[LaunchMember], stood: Stood) -> None:
-    launch_died(launch, stood.code, stood.reason)
-    attempts.members_stop(launch, members)
+    """Take it down; it is started again or has failed once that is done.
+
+    What hangs ends only by SIGKILL, half a minute later: until then it has the port and the memory.
+    """
+    group_fail(launch, members, stood.code, stood.reason)
 
 
 def _node_deleted(launch: Launch) -> None:

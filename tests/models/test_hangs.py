@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from models_app.engines.spec import ProbeSpec
 from models_app.hang_restarts import hang_to_mend
@@ -21,10 +22,11 @@ from models_app.node import engine_watch
 from models_app.node.engine_figures import Reading, reading_prometheus
 from models_app.node.engine_watch import EngineWatch
 from models_app.node.hangs import REST_MOST, Pulse
-from models_app.reconcile import next_step
+from models_app.observing import Observations, container_exited
+from models_app.reconcile import Reconciler, next_step
 from models_app.transitions import launch_move
 from sparkweb.adapters.connections import clients_of
-from tests.factories import DefinitionFactory, LaunchFactory
+from tests.factories import AttemptFactory, DefinitionFactory, LaunchFactory, MemberFactory
 from tests.support.node import Node
 from tests.support.stack import wait_for
 
@@ -285,6 +287,32 @@ def test_it_is_started_again_only_where_its_definition_says_so(
     assert hang_to_mend(launch, [{"hang": None}]) == ""
 
 
+def test_the_next_attempt_waits_until_the_one_that_hangs_has_ended(
+    node: Any, nudges: list[Any], django_capture_on_commit_callbacks: Any
+) -> None:
+    """It ends by SIGKILL after half a minute; until then its port and memory are taken."""
+    definition = DefinitionFactory(settings={"restart_on_hang": True})
+    launch = LaunchFactory(definition=definition, node=node, state="degraded", ready_at=timezone.now())
+    member = MemberFactory(attempt=AttemptFactory(launch=launch), node=node)
+    told = {"member": member.uid, "launch": launch.uid, "phase": "running", "hang": "It hangs: …",
+            "probe": {"ready": True, "failures": 0}}  # fmt: skip
+    observed = Observations()
+    observed.report("spark-1", [told], docker_ok=True)
+    clock = iter(range(0, 1000, 60))
+    reconciler = Reconciler(observed, clock=lambda: float(next(clock)))
+    for _ in range(3):
+        with django_capture_on_commit_callbacks(execute=True):
+            reconciler.launch_reconcile()
+    launch.refresh_from_db()
+    assert (launch.state, launch.retry_at, launch.attempts.count()) == ("stopping", None, 1)
+    assert {task for _, task, _ in nudges} == {"models.container_stop"}
+    container_exited("spark-1", {"member": member.uid, "exit_code": 137, "reason": "stopped as asked"})
+    launch.refresh_from_db()
+    assert (launch.state, launch.failure_code) == ("requested", "hang")
+    assert launch.failure_reason == "It hangs: …"
+    assert launch.retry_at is not None
+
+
 def test_the_launchs_page_says_why_it_is_degraded_until_it_is_well(admin_client: Client) -> None:
     launch: Launch = LaunchFactory(definition=DefinitionFactory(), state="ready")
     launch_move(launch, "degraded", message="It hangs: a request is there & nothing moves")
@@ -299,7 +327,7 @@ def test_the_launchs_page_says_why_it_is_degraded_until_it_is_well(admin_client:
 
 
 @pytest.fixture
-def node(
+def docker_node(
     docker_host: str, tmp_path: Path, installation: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Node]:
     monkeypatch.setattr("models_app.agent.config.HANG_SECONDS", 3)
@@ -310,7 +338,8 @@ def node(
 
 
 @pytest.mark.docker
-def test_a_wedged_container_is_told_in_the_report(node: Node, free_port: int) -> None:
+def test_a_wedged_container_is_told_in_the_report(docker_node: Node, free_port: int) -> None:
+    node = docker_node
     spec = node.start(node.spec(free_port, env={"STANDIN_LOAD_SECONDS": "0", "STANDIN_WEDGE_AFTER": "0"}))
     node.wait_entry(spec, lambda entry: (entry["probe"] or {}).get("ready"), 60)
     client = http.client.HTTPConnection("127.0.0.1", free_port, timeout=120)

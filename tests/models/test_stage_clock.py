@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from models_app.models import Launch, LaunchState, StageTiming
-from models_app.observing import Observations
+from models_app.observing import Observations, container_exited
 from models_app.reconcile import Reconciler
 from models_app.stage_clock import STAGES, StageClock, sighting_of
 from models_app.start_stages import StageClocks
@@ -166,7 +166,7 @@ def test_a_control_that_starts_anew_goes_on_measuring(launch: Launch) -> None:
     assert 31 <= kept["load"] <= 51  # each ten seconds it is written down
 
 
-def test_reconcile_fails_what_stands_still_and_stops_its_container(
+def test_reconcile_stops_what_stands_still_and_it_has_failed_once_it_has_ended(
     launch: Launch, nudges: list[Any], settings: Any, django_capture_on_commit_callbacks: Any
 ) -> None:
     settings.STAGE_LIMIT_SECONDS = dict.fromkeys(STAGES, 0)
@@ -176,8 +176,11 @@ def test_reconcile_fails_what_stands_still_and_stops_its_container(
     with django_capture_on_commit_callbacks(execute=True):
         Reconciler(observed).launch_reconcile()
     launch.refresh_from_db()
+    assert (launch.state, launch.live) == (S.STOPPING, True)
+    assert [task for _, task, _ in nudges] == ["models.container_stop"]
+    container_exited("spark-1", {"member": "m1", "exit_code": 137, "reason": "stopped as asked"})
+    launch.refresh_from_db()
     assert (launch.state, launch.failure_code) == (S.FAILED, "compile_timeout")
     assert launch.failure_reason.startswith(
         "Compiling the model stood still for 0 s and was given up; the last it"
     )
-    assert [task for _, task, _ in nudges] == ["models.container_stop"]

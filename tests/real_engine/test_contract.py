@@ -16,6 +16,7 @@ import pytest
 
 from models_app.node.stages import milestone_of_line
 from tests.real_engine.engine import MAX_MODEL_LEN, NAME, Engine, Kind, shape
+from tests.real_engine.shapes import ANSWER, COMPLETION, FIRST, LAST, MODELS, USAGE, WORD
 from tests.support.stack import wait_for
 
 # In this order in the log of each start, all on stdout.
@@ -35,99 +36,6 @@ STAGES = {
     "Weights loaded in N s",
     "KV cache holds N tokens",
     "Started; answers soon",
-}
-
-PERMISSION = {
-    "id": "text",
-    "object": "text",
-    "created": "number",
-    "allow_create_engine": False,
-    "allow_sampling": True,
-    "allow_logprobs": True,
-    "allow_search_indices": False,
-    "allow_view": True,
-    "allow_fine_tuning": False,
-    "organization": "text",
-    "group": None,
-    "is_blocking": False,
-}
-MODELS = {
-    "object": "text",
-    "data": [
-        {
-            "id": "text",
-            "object": "text",
-            "created": "number",
-            "owned_by": "text",
-            "root": "text",
-            "parent": None,
-            "max_model_len": "number",
-            "permission": [PERMISSION],
-        }
-    ],
-}
-ANSWER = {
-    "id": "text",
-    "object": "text",
-    "created": "number",
-    "model": "text",
-    "choices": [
-        {
-            "index": "number",
-            "message": {
-                "role": "text",
-                "content": "text",
-                "refusal": None,
-                "annotations": None,
-                "audio": None,
-                "function_call": None,
-                "reasoning": None,
-            },
-            "logprobs": None,
-            "finish_reason": "text",
-            "stop_reason": None,
-            "token_ids": None,
-            "routed_experts": None,
-        }
-    ],
-    "service_tier": None,
-    "system_fingerprint": "text",
-    "usage": {
-        "prompt_tokens": "number",
-        "total_tokens": "number",
-        "completion_tokens": "number",
-        "prompt_tokens_details": None,
-        "completion_tokens_details": None,
-    },
-    "prompt_logprobs": None,
-    "prompt_token_ids": None,
-    "prompt_text": None,
-    "kv_transfer_params": None,
-    "ec_transfer_params": None,
-    "metrics": None,
-}
-CHUNK = {"id": "text", "object": "text", "created": "number", "model": "text"}
-FIRST_CHOICE = {
-    "index": "number",
-    "delta": {"role": "text", "content": "text"},
-    "logprobs": None,
-    "finish_reason": None,
-}
-WORD_CHOICE = {
-    "index": "number",
-    "delta": {"content": "text"},
-    "logprobs": None,
-    "finish_reason": None,
-    "token_ids": None,
-}
-LAST_CHOICE = WORD_CHOICE | {"finish_reason": "text", "stop_reason": None}
-FIRST = CHUNK | {"choices": [FIRST_CHOICE], "prompt_token_ids": None, "prompt_text": None}
-WORD = CHUNK | {"choices": [WORD_CHOICE]}
-LAST = CHUNK | {"choices": [LAST_CHOICE]}
-USAGE = CHUNK | {
-    "choices": [],
-    "usage": {"prompt_tokens": "number", "total_tokens": "number", "completion_tokens": "number"},
-    "system_fingerprint": "text",
 }
 
 OWN = {"engine", "model_name"}
@@ -248,6 +156,21 @@ def test_model_may_be_left_out(engine: Engine) -> None:
         "POST", "/v1/chat/completions", {"max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]}
     )
     assert (reply.status, reply.json()["model"]) == (200, NAME)
+
+
+def test_the_question_for_one_token(engine: Engine) -> None:
+    """What an engine is asked that seems to hang; its answer counts as a request, and as its tokens."""
+    before = engine.metric("generation_tokens_total")
+    reply = engine.ask("POST", "/v1/completions", {"model": NAME, "prompt": "1", "max_tokens": 1})
+    assert (reply.status, reply.type) == (200, "application/json")
+    answer = reply.json()
+    assert shape(answer) == COMPLETION
+    assert answer["id"].startswith("cmpl-")
+    assert (answer["object"], answer["model"]) == ("text_completion", NAME)
+    assert answer["usage"]["completion_tokens"] == 1
+    wait_for(lambda: engine.metric("generation_tokens_total") == before + 1, "the token is counted")
+    refused = engine.ask("POST", "/v1/completions", {"model": "nothing", "prompt": "1", "max_tokens": 1})
+    assert (refused.status, refused.json()["error"]["type"]) == (404, "NotFoundError")
 
 
 # Refusals ---------------------------------------------------------------------

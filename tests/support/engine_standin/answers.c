@@ -226,8 +226,14 @@ static void chat(int fd, const struct request *request) {
 
 /* A whole answer of /v1/completions, one word for each token asked for. */
 static void completion(int fd, const struct request *request) {
-  char body[1024];
+  char body[2048], name[256];
   long limit = json_number(request->body, "max_tokens", 16);
+  json_text(request->body, "model", name, sizeof name);
+  if (name[0] && strcmp(name, served_name) != 0) {
+    refuse(fd, "404 Not Found", "NotFoundError", "\"model\"", 404, "The model `%s` does not exist. Valid aliases: %s.", name,
+           served_name);
+    return;
+  }
   running++;
   prompt_tokens++;
   while (wedged) pause_seconds(1);
@@ -235,8 +241,10 @@ static void completion(int fd, const struct request *request) {
   count_end("length");
   snprintf(body, sizeof body,
            "{\"id\":\"cmpl-%lx\",\"object\":\"text_completion\",\"created\":%ld,\"model\":\"%s\",\"choices\":[{\"index\":0,"
-           "\"text\":\" word\",\"logprobs\":null,\"finish_reason\":\"length\",\"stop_reason\":null}],\"usage\":"
-           "{\"prompt_tokens\":1,\"total_tokens\":%ld,\"completion_tokens\":%ld}}",
+           "\"text\":\" word\",\"logprobs\":null,\"finish_reason\":\"length\",\"stop_reason\":null,\"token_ids\":null,"
+           "\"prompt_logprobs\":null,\"prompt_token_ids\":null,\"routed_experts\":null}],\"service_tier\":null" FINGERPRINT
+           ",\"usage\":{\"prompt_tokens\":1,\"total_tokens\":%ld,\"completion_tokens\":%ld,\"prompt_tokens_details\":null,"
+           "\"completion_tokens_details\":null},\"kv_transfer_params\":null,\"ec_transfer_params\":null,\"metrics\":null}",
            ++serial, (long)time(NULL), served_name, limit + 1, limit);
   answer(fd, "200 OK", "application/json", body);
 }
