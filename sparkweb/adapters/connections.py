@@ -22,9 +22,7 @@ def clients_of(pid: int, port: int = 0, proc: Path = Path("/proc")) -> set[str]:
     wanted = f"{port:04X}"
     if wanted in listening:
         return {remote for local, remote in joined if _port(local) == wanted}
-    return {
-        remote for local, remote in joined if _port(local) in listening and (remote, local) not in joined
-    }
+    return {remote for local, remote in joined if _port(local) in listening and (remote, local) not in joined}
 
 
 def _port(address: str) -> str:
