@@ -17,9 +17,9 @@ from sandbox_app.selectors_audit import AuditFilter, export_batches, record_json
 FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
 CSV_HEADER = (
     "number", "at", "kind", "run", "tool", "user", "outcome", "via", "address", "exit_code", "duration_ms",
-    "image_digest", "tool_digest", "body", "previous", "mac",
+    "image", "tool_digest", "body", "previous", "mac",
 )  # fmt: skip
-FROM_BODY = ("via", "address", "exit_code", "duration_ms", "image_digest", "tool_digest")
+FROM_BODY = ("via", "address", "exit_code", "duration_ms", "image", "tool_digest")
 
 
 def export_answer(wanted: AuditFilter, form: str) -> StreamingHttpResponse:

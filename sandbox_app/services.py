@@ -317,7 +317,12 @@ def _waits_for_approval(run: ToolRun, actor: Actor) -> ToolRun:
 
 
 def tool_run_replay(*, run: ToolRun, actor: Actor, via: str) -> ToolRun:
-    """Run a recorded call again, with the tool as it is now, in no session. Raises as tool_run_create."""
+    """Run a recorded call again, with the tool as it is now, in no session. Raises as tool_run_create.
+
+    Its arguments are given unmasked, and a tool may print them: only who asked for it, and admins, may.
+    """
+    if not (actor.may(Role.ADMIN) or (actor.user is not None and run.user_id == actor.user.pk)):
+        raise ToolForbidden("Only who asked for it, or an admin, may run it again.", "permission_denied")
     if run.tool is None:
         raise ToolRefused(f"The tool {run.tool_name} is gone.", "tool_missing")
     try:

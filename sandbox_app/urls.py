@@ -1,6 +1,6 @@
 from django.urls import path
 
-from sandbox_app import views_audit, views_images, views_nodes, views_tools
+from sandbox_app import views_audit, views_images, views_nodes, views_run_list, views_tools
 
 # A tool's own page comes last: no tool may be called like what stands before it (toolfile.RESERVED).
 urlpatterns = [
@@ -9,6 +9,9 @@ urlpatterns = [
     path("node/tool-artifacts/", views_nodes.tool_artifacts, name="node_tool_artifacts"),
     path("tools/", views_tools.tools, name="tools"),
     path("tools/reload/", views_tools.tools_reload, name="tools_reload"),
+    path("tools/runs/", views_run_list.tool_runs, name="tool_runs"),
+    path("tools/runs/<str:uid>/again/", views_run_list.tool_run_again, name="tool_run_again"),
+    path("tools/runs/<str:uid>/compare/", views_run_list.tool_run_compare, name="tool_run_compare"),
     path("tools/audit/", views_audit.tool_audit, name="tool_audit"),
     path("tools/audit/state/", views_audit.tool_audit_state, name="tool_audit_state"),
     path("tools/audit/verify/", views_audit.tool_audit_verify, name="tool_audit_verify"),

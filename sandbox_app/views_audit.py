@@ -38,7 +38,7 @@ from sparkweb.accounts.pages import role_required
 from sparkweb.accounts.services import actor_of
 
 NUMBER_MOST = 2**62
-PARTS = ("arguments", "limits", "egress")
+PARTS = ("arguments", "policy", "limits", "egress", "artifacts")
 
 
 @never_cache

@@ -155,6 +155,9 @@ storage_job_again       POST  /storage-jobs/{uid}/again/      operator
 tools                   GET   /tools/                         viewer
 tools_reload            POST  /tools/reload/                  admin
 tool                    GET   /tools/echo/                    viewer
+tool_runs               GET   /tools/runs/                    viewer
+tool_run_again          POST  /tools/runs/{uid}/again/        viewer
+tool_run_compare        GET   /tools/runs/{uid}/compare/      viewer
 tool_audit              GET   /tools/audit/                   admin
 tool_audit_state        GET   /tools/audit/state/             admin
 tool_audit_verify       POST  /tools/audit/verify/            admin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -108,6 +109,20 @@ def thousands(value: Any) -> str:
 def plain(value: Any) -> str:
     """Write a value of a JSON field for people: lists with commas."""
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+@register.filter
+def milliseconds(value: Any) -> str:
+    """Write a short time: `12 ms`, `1.2 s`, `2 min 5 s`. A dash for None."""
+    if value is None or value == "":
+        return UNKNOWN
+    return f"{float(value):.0f} ms" if float(value) < 1_000 else duration(float(value) / 1_000)
+
+
+@register.filter
+def json_text(value: Any) -> str:
+    """Write a value of a JSON field in one line; nothing for an empty object."""
+    return json.dumps(value, ensure_ascii=False) if value else ""
 
 
 @register.simple_tag
