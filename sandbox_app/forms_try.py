@@ -18,7 +18,7 @@ from sparkweb.accounts.models import User
 CONTROL = {"class": "form-control"}
 SELECT = {"class": "form-select"}
 CODE = {**CONTROL, "spellcheck": "false"}
-LINE_MOST = 300  # texts that may be longer get several lines
+LINE_MOST = 4000  # texts that may be longer get several lines
 PREFIX = "arg_"
 
 
@@ -48,9 +48,15 @@ class TryForm(forms.Form):
         widget=forms.Select(SELECT),
     )
 
-    def __init__(self, tool: Tool, user: User, data: Any = None) -> None:
+    def __init__(
+        self, tool: Tool, user: User, data: Any = None, example: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(data)
         self.tool = tool
+        parameters = {each["name"]: each for each in tool.definition.get("parameters") or []}
+        self.initial = {
+            PREFIX + name: _shown(parameters[name], value) for name, value in (example or {}).items()
+        }
         self.initial["key"] = secrets.token_hex(16)  # pressing twice is one run
         for parameter in tool.definition.get("parameters") or []:
             self.fields[PREFIX + parameter["name"]] = _field(parameter)
@@ -102,6 +108,12 @@ def _field(parameter: dict[str, Any]) -> forms.Field:
         return forms.CharField(strip=False, widget=forms.TextInput({**CODE, **hint}), **base)
     rows = 7 if base["required"] else 2
     return forms.CharField(strip=False, widget=forms.Textarea({**CODE, **hint, "rows": rows}), **base)
+
+
+def _shown(parameter: dict[str, Any], value: Any) -> Any:
+    """A value as its field has it."""
+    as_json = parameter["type"] in ("boolean", "array", "object") or parameter.get("enum")
+    return json.dumps(value, ensure_ascii=False) if as_json else value
 
 
 def _value(parameter: dict[str, Any], value: Any) -> Any:

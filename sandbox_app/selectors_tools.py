@@ -9,7 +9,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from sandbox_app.models import Outcome, Tool, ToolRun
-from sandbox_app.tool_limits import size_text
+from sandbox_app.tool_limits import size_words
 from sandbox_app.toolfile import policy_of, runner_of
 
 DAYS_COUNTED = 7
@@ -86,12 +86,12 @@ def limit_rows(tool: Tool) -> list[tuple[str, str, bool]]:
     return [
         *rows,
         ("Image", policy.image, False),
-        ("Memory", size_text(policy.memory_bytes), "memory_bytes" in own),
+        ("Memory", size_words(policy.memory_bytes), "memory_bytes" in own),
         ("CPU", f"{policy.cpu_percent} % of one core, {policy.cpu_seconds} s in all", "cpu_percent" in own),
         ("Processes", str(policy.pids), False),
         ("Open files", str(policy.files_open), False),
-        ("Temporary files", size_text(policy.tmp_bytes), False),
-        ("Output", size_text(policy.output_bytes), False),
+        ("Temporary files", size_words(policy.tmp_bytes), False),
+        ("Output", size_words(policy.output_bytes), False),
         ("Workspace", "of its session" if policy.workspace else "none", False),
         ("Network", "none", False),
         *([("Runtime", policy.runtime, False)] if policy.runtime else []),

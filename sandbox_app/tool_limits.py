@@ -79,6 +79,12 @@ def size_text(size_bytes: int) -> str:
     return str(size_bytes)
 
 
+def size_words(size_bytes: int) -> str:
+    """A size for people: 64 KiB, 256 MiB, 2 GiB."""
+    text = size_text(size_bytes)
+    return f"{text[:-1]} {text[-1].upper()}iB" if text[-1] in "kmgt" else f"{text} B"
+
+
 def limits_read(document: Document, block: Any, *, on_host: bool) -> dict[str, Any]:
     """The fields of Policy that a `sandbox` block sets. Notes problems in the document."""
     if block is None:

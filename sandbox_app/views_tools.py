@@ -112,7 +112,7 @@ def _page(
     user = cast(User, request.user)
     context = {
         "may_try": row.usable and user.has_role(row.role),
-        "try_form": try_form or TryForm(row, user),
+        "try_form": try_form or TryForm(row, user, example=_example(row, request.GET.get("example", ""))),
         "tool": row,
         "limits": limit_rows(row),
         "runs": tool_runs_newest(row),
@@ -129,6 +129,13 @@ def _page(
         "form": form or ToolDecisionForm(instance=row),
     }
     return render(request, "sandbox_app/tool.html", context)
+
+
+def _example(row: Tool, number: str) -> dict[str, Any] | None:
+    """The arguments of the example with this number, from 1; None for what is none."""
+    examples = row.definition.get("examples") or []
+    place = int(number) if number.isdecimal() and len(number) < 4 else 0
+    return dict(examples[place - 1]["input"]) if 0 < place <= len(examples) else None
 
 
 def _pretty(value: Any) -> str:

@@ -182,6 +182,15 @@ def test_a_form_from_the_schema_asks_for_a_run(
     assert arguments_of(ToolRun.objects.first()) == {"level": 1, "short": "a b"}
 
 
+def test_an_example_fills_the_form(home: Path, client_of: ClientOf, operator: User) -> None:
+    browser = client_of(operator)
+    said = browser.get("/tools/code_execution/?example=3").content.decode()
+    assert "printf &#x27;b\\na\\n&#x27; | sort</textarea>" in said
+    assert '<option value="&quot;bash&quot;" selected>' in said
+    for number in ("0", "99", "-1", "x", "9" * 50, "²"):
+        assert browser.get("/tools/code_execution/", {"example": number}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
