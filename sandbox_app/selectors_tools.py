@@ -82,7 +82,8 @@ def limit_rows(tool: Tool) -> list[tuple[str, str, bool]]:
         ("Time", f"{policy.timeout_seconds} s", "timeout_seconds" in own),
     ]
     if kind == "host":
-        return [*rows, ("Hosts", ", ".join(policy.egress) or "none", "egress" in own)]
+        hosts = "every public address" if "*" in policy.egress else ", ".join(policy.egress) or "none"
+        return [*rows, ("Hosts", hosts, "egress" in own)]
     return [
         *rows,
         ("Image", policy.image, False),

@@ -49,7 +49,11 @@ def run(tool: str, workspace: Path | None = None, artifacts: Path | None = None,
         "artifacts": str(artifacts) if artifacts else None,
         "state": {},
     }
-    program = TOOLS / tool / runner_of(definition(tool))[1]
+    return start(TOOLS / tool / runner_of(definition(tool))[1], request, workspace)
+
+
+def start(program: Path, request: dict[str, Any], workspace: Path | None = None) -> Came:
+    """Run a Python program with a request on stdin."""
     with tempfile.TemporaryFile() as told:
         # The program knows its result's file as descriptor 3, whatever its number is here.
         command = ["bash", "-c", f'exec 3>&{told.fileno()}; exec "$@"', "start", sys.executable, str(program)]

@@ -11,7 +11,8 @@ import pytest
 
 from sandbox_app.job import Policy
 from sandbox_app.tool_folder import FolderRefused, folder_digest, folder_read
-from sandbox_app.toolfile import policy_of, runner_of, tool_parse
+from sandbox_app.toolfile import RESERVED, policy_of, runner_of, tool_parse
+from sandbox_app.urls import urlpatterns
 from sparkweb.yaml_file import YamlRefused
 from tests.sandbox.shipped import TOOLS
 
@@ -160,6 +161,13 @@ def test_a_tool_file_is_refused_by_key_and_line(text: str, words: str) -> None:
         parse(text)
     assert words in str(refused.value), str(refused.value)
     assert "TOOL.md, line" in str(refused.value)
+
+
+def test_no_tool_hides_behind_a_page_or_hides_one() -> None:
+    below = {
+        str(entry.pattern).split("/")[1] for entry in urlpatterns if str(entry.pattern).startswith("tools/")
+    }
+    assert {name for name in below if name and "<" not in name} <= set(RESERVED)
 
 
 def test_lines_are_counted_from_the_top_of_the_file() -> None:
