@@ -87,7 +87,7 @@ class Stop:
 class Said:
     """How an exchange went. `told` is the keeper's last word, None when it never came.
 
-    `cause` is why the agent ended it: "" or one of wall, cancelled, output, forged, silent.
+    `cause` is why the agent ended it: "" or one of cancelled, output, forged, silent.
     """
 
     told: dict[str, Any] | None = None
@@ -115,6 +115,8 @@ class SandboxContainer:
     engine: SandboxEngine = field(repr=False)
     wire: socket.socket = field(repr=False)
     reader: FrameReader = field(repr=False)
+    is_local: bool = False
+    """Whether `pid` is a process of this machine."""
 
     @property
     def is_alive(self) -> bool:
@@ -140,12 +142,24 @@ class SandboxContainer:
 
     def kill(self) -> None:
         """End it now, without the engine where its first process is one of this machine. Never raises."""
-        if self.pid and container_id_read(self.pid) == self.id:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self.pid, signal.SIGKILL)
-                return
+        if self._killed_here():
+            return
         with contextlib.suppress(DockerTrouble):
-            self.engine.kill(self.id)
+            self.engine.sandbox_kill(self.id)
+
+    def _killed_here(self) -> bool:
+        """Signal its first process, where that is one of this machine's; True if it is dead or dies."""
+        if not self.pid or not self.is_local:
+            return False
+        if container_id_read(self.pid) != self.id:
+            return True
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return True
 
     def close(self) -> None:
         """Let go of its streams; a keeper whose agent is gone ends."""
@@ -196,7 +210,7 @@ class _Exchange:
         """The deadline has passed, and the keeper is silent: end it from outside, once; then give it up."""
         if self.said.cause:
             return False
-        self._end("wall", "")
+        self._end("silent", "")
         self.container.kill()
         self.deadline = time.monotonic() + LAST_WORDS_SECONDS
         return True
@@ -249,7 +263,7 @@ def container_launch(
     wire = None
     try:
         wire = engine.attach(container_id)
-        engine.start(container_id)
+        engine.sandbox_start(container_id)
         reader = FrameReader()
         own = _ready_wait(wire, reader, give_up)
         state = engine.sandbox_state(container_id)
@@ -259,8 +273,19 @@ def container_launch(
             wire.close()
         code = trouble.code if isinstance(trouble, StartFailed) else _code(trouble, order)
         raise StartFailed(str(trouble), code) from trouble
+    local = state.pid is not None and container_id_read(state.pid) == container_id
     return SandboxContainer(
-        container_id, order.name, state.pid, state.image, limits, own, time.time(), engine, wire, reader
+        container_id,
+        order.name,
+        state.pid,
+        state.image,
+        limits,
+        own,
+        time.time(),
+        engine,
+        wire,
+        reader,
+        local,
     )
 
 

@@ -18,8 +18,9 @@ DISK_WORDS = (b"No space left on device", b"ENOSPC", b"Disk quota exceeded", b"F
 class Evidence:
     """All that is known of a run that has ended.
 
-    `cause` is why the agent ended it, `told` the keeper's last word, `oom_killed` the engine's,
-    `guardian` what the memory guardian did; `stderr` is its tail.
+    `cause` is why the agent ended it (container.Said), `told` the keeper's last word, `oom_killed` the
+    engine's, `engine` why it could not be asked, `container` what it says of a container that ended
+    unheard, `guardian` what the memory guardian did; `stderr` is its tail.
     """
 
     cause: str
@@ -28,6 +29,7 @@ class Evidence:
     oom_killed: bool = False
     guardian: str = ""
     engine: str = ""
+    container: str = ""
     stderr: bytes = b""
     result: bytes = b""
 
@@ -49,6 +51,8 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     told = evidence.told or {}
     code, number = told.get("exit_code"), told.get("signal")
     cause = evidence.cause or told.get("ended") or ""
+    if cause == "silent":  # beyond its time, and unheard: whose fault that was, the engine shows
+        cause = told.get("ended") or ("" if evidence.told or evidence.engine else "wall")
     if cause in ("cancelled", "wall", "output", "cpu"):
         return Verdict(cause, evidence.reason or _ended_words(cause, policy), code, number)
     if evidence.guardian:
@@ -61,7 +65,8 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     if cause == "forged":
         return Verdict("signal", f"It was ended: {evidence.reason}.", None, int(signal.SIGKILL))
     if evidence.told is None:
-        return Verdict("engine", evidence.engine or "Docker gave no word of how it ended.")
+        words = evidence.engine or evidence.container or "Docker closed the container's streams."
+        return Verdict("engine", words)
     if number:
         return _by_signal(number, told, policy)
     if code:

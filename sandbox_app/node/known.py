@@ -99,7 +99,7 @@ class KnownContainers:
 
     def _removed(self, reference: str) -> bool:
         try:
-            self._engine.remove(reference, force=True)
+            self._engine.sandbox_remove(reference)
         except ContainerMissing:
             return True
         except DockerTrouble as trouble:

@@ -110,7 +110,7 @@ def victim_of(container: SandboxContainer, folder: Path | None, key: str, name: 
         container_id=container.id,
         started_at=container.started_at,
         priority=priority,
-        pid=container.pid,
-        start_ticks=start_ticks(container.pid) if container.pid else None,
+        pid=container.pid if container.is_local else None,
+        start_ticks=start_ticks(container.pid) if container.pid and container.is_local else None,
         cgroup=str(folder) if folder else None,
     )

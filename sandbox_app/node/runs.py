@@ -147,33 +147,28 @@ class RunInContainer:
         return ending_fit(ending, stdout, stderr)
 
     def _evidence(self, said: Said, stderr: Output) -> Evidence:
-        oom_killed, engine = False, ""
+        asked = {}
         if said.told is None:
             self._desk.ask_guardian()
-            oom_killed, engine = self._asked()
+            asked = self._asked()
         return Evidence(
             cause=said.cause,
             reason=said.reason,
             told=said.told,
-            oom_killed=oom_killed,
             guardian=self._live.guardian,
-            engine=engine,
             stderr=stderr.text().encode()[-4096:],
             result=self._result,
+            **asked,
         )
 
-    def _asked(self) -> tuple[bool, str]:
-        """What the engine says of a container whose keeper fell silent: out of memory, and a sentence."""
+    def _asked(self) -> dict[str, Any]:
+        """What the engine says of a container whose keeper fell silent."""
         try:
             state = self._container.engine.sandbox_state(self._container.id)
         except DockerTrouble as trouble:
-            return False, str(trouble)
-        if state.status == "running":
-            return False, "The container runs and does not answer; it is removed."
-        return (
-            state.oom_killed,
-            f"The container ended by itself (exit code {state.exit_code}). {state.error}".strip(),
-        )
+            return {"engine": str(trouble)}
+        words = f"Its container was ended from outside (exit code {state.exit_code}). {state.error}".strip()
+        return {"oom_killed": state.oom_killed, "container": words if state.status != "running" else ""}
 
     def _output_keep(self, kind: str, name: str, output: Output) -> None:
         place = self._desk.uploads / f"{self._job.run}-{name}"

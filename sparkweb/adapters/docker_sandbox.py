@@ -3,7 +3,7 @@
     engine = SandboxEngine("unix:///var/run/docker.sock")
     container = engine.sandbox_create(order)
     wire = engine.attach(container)          # before the start, so that nothing is lost
-    engine.start(container)
+    engine.sandbox_start(container)
 
 Everything that a policy may decide is a field of SandboxOrder; all else is fixed here:
 an ordinary user, no capability, no new privileges, our seccomp profile, no network, a
@@ -22,10 +22,12 @@ from typing import Any
 
 import docker
 
-from sparkweb.adapters.docker_engine import PATIENT_SECONDS, QUICK_SECONDS, DockerEngine
+from sparkweb.adapters.docker_engine import QUICK_SECONDS, DockerEngine
 
 CPU_FLOOR_PERCENT = 10  # with a tiny quota a kill takes effect only after seconds (moby/moby#37326)
 PERIOD_MICROSECONDS = 100_000
+# Creating and starting take a third of a second; somebody waits for them, so a Docker that hangs is given up.
+START_SECONDS = 30
 # Those of today's engines, so that an older one masks as much.
 MASKED = (
     "/proc/acpi",
@@ -97,7 +99,7 @@ class SandboxEngine(DockerEngine):
         def send(api: docker.APIClient) -> str:
             return str(api.create_container_from_config(config, order.name)["Id"])
 
-        return str(self._call(PATIENT_SECONDS, send, order.image))
+        return str(self._call(START_SECONDS, send, order.image))
 
     def attach(self, container: str) -> socket.socket:
         """The container's stdin and, multiplexed, its stdout and stderr: a socket that does not block."""
@@ -111,8 +113,20 @@ class SandboxEngine(DockerEngine):
             wire.setblocking(False)
             return wire
 
-        wire: socket.socket = self._call(PATIENT_SECONDS, send)
+        wire: socket.socket = self._call(START_SECONDS, send)
         return wire
+
+    def sandbox_start(self, container: str) -> None:
+        """Start a created container. Raises CreateFailed, ContainerMissing, EngineUnavailable."""
+        self._call(START_SECONDS, lambda api: api.start(container))
+
+    def sandbox_kill(self, container: str) -> None:
+        """SIGKILL, by an engine that answers soon. Raises ContainerBusy when it does not run."""
+        self._call(QUICK_SECONDS, lambda api: api.kill(container, "SIGKILL"))
+
+    def sandbox_remove(self, container: str) -> None:
+        """Kill and remove it. Raises ContainerMissing, ContainerBusy while it is being removed."""
+        self._call(START_SECONDS, lambda api: api.remove_container(container, v=True, force=True))
 
     def sandbox_state(self, container: str) -> SandboxState:
         """One container as the engine knows it. Raises ContainerMissing."""
