@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -50,21 +50,6 @@ async def entries_with_beats(run: ToolRun, after: str = "0") -> AsyncIterator[di
         await entries.aclose()
 
 
-async def call_answer(run: ToolRun, actor: Actor) -> AsyncIterator[bytes]:
-    """The JSON of a call that waits; blanks before it keep proxies from giving up."""
-    ended = False
-    try:
-        async for entry in entries_with_beats(run):
-            if entry is None:
-                yield b" "
-            elif entry["kind"] == "end":
-                ended = True
-                yield orjson.dumps(await answer_of(run, ending_read(entry["ending"])))
-    finally:
-        if not ended and not run.detached:
-            _later(_cancel(run, actor))
-
-
 async def answer_of(run: ToolRun, ending: Ending) -> dict[str, Any]:
     """What older clients know of a run's end, and how it ended exactly."""
     from sandbox_app.serializers_runs import ArtifactSerializer
@@ -87,6 +72,23 @@ async def answer_of(run: ToolRun, ending: Ending) -> dict[str, Any]:
         "truncated": ending.truncated,
         "artifacts": await on_thread(artifacts) if ending.artifacts or ending.truncated else [],
     }
+
+
+async def call_answer(
+    run: ToolRun, actor: Actor, answer: Callable[[ToolRun, Ending], Awaitable[dict[str, Any]]] = answer_of
+) -> AsyncIterator[bytes]:
+    """The JSON of a call that waits, as `answer` makes it; blanks before it keep proxies from giving up."""
+    ended = False
+    try:
+        async for entry in entries_with_beats(run):
+            if entry is None:
+                yield b" "
+            elif entry["kind"] == "end":
+                ended = True
+                yield orjson.dumps(await answer(run, ending_read(entry["ending"])))
+    finally:
+        if not ended and not run.detached:
+            _later(_cancel(run, actor))
 
 
 async def events(run: ToolRun, actor: Actor, after: str) -> AsyncIterator[bytes]:

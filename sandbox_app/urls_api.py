@@ -1,6 +1,7 @@
 from django.urls import include, path, re_path
 
 from sandbox_app import api_audit, api_execute, api_images, api_runs, api_tools
+from sandbox_app import api_audit, api_execute, api_runs, api_search, api_tools
 from sparkweb.api import Router
 
 router = Router()
@@ -28,5 +29,6 @@ urlpatterns = [
     re_path(BUILDS + r"/?$", api_images.ImageBuildsView.as_view(), name="api_image_builds"),
     re_path(BUILD + r"/?$", api_images.ImageBuildView.as_view(), name="api_image_build"),
     re_path(BUILD + r"/cancel/?$", api_images.ImageBuildCancelView.as_view(), name="api_image_build_cancel"),
+    re_path(r"^search/?$", api_search.Search.as_view(), name="compat_search"),
     path("", include(router.urls)),
 ]

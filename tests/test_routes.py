@@ -316,6 +316,7 @@ api_image_builds             POST    /api/sandbox-image/builds           admin
 api_image_build              GET     /api/sandbox-image/builds/00000000000000aa viewer
 api_image_build_cancel       POST    /api/sandbox-image/builds/00000000000000aa/cancel admin
 compat_execute               POST    /api/execute/echo                   viewer
+compat_search                POST    /api/search                         viewer
 api_run-list                 GET     /api/runs                           viewer
 api_run-list                 POST    /api/runs                           viewer
 api_run-detail               GET     /api/runs/{uid}                     viewer
