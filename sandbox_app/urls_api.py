@@ -1,7 +1,6 @@
 from django.urls import include, path, re_path
 
-from sandbox_app import api_audit, api_execute, api_images, api_runs, api_tools
-from sandbox_app import api_audit, api_execute, api_runs, api_search, api_tools
+from sandbox_app import api_audit, api_execute, api_images, api_runs, api_search, api_tools
 from sparkweb.api import Router
 
 router = Router()
