@@ -21,6 +21,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='toolsession',
             name='containers',
-            field=models.JSONField(blank=True, default=dict, help_text='By tool: when its container began, and how many it has had; each took its variables along.'),
+            field=models.JSONField(blank=True, default=dict, help_text='By tool: when its container began, and how many it has had; each took variables along.'),
         ),
     ]
