@@ -134,7 +134,7 @@ def figures_of(run: ToolRun, data: dict[str, Any]) -> dict[str, Any]:
         "duration_ms": _number(data.get("duration_ms")),
         "cpu_ms": _number(data.get("cpu_ms")),
         "memory_peak_bytes": _whole(data.get("memory_peak_bytes"), 0, 2**60),
-        "warm": data.get("warm") is True,
+        "warm": run.warm or data.get("warm") is True,
         "started_at": run.started_at or run.sent_at,
     }
 
