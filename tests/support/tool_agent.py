@@ -81,12 +81,14 @@ class ToolAgent:
         )
 
     def finish(self, run: str, outcome: str = "ok", *, stream: bool = True, **fields: Any) -> None:
-        """Tell the end of a run: on its stream, and as a fact."""
-        ending = Ending(run, self.jobs[run].generation, outcome, **fields).to_json()
+        """Tell the end of a run, once: on its stream, and as a fact."""
+        job = self.jobs.pop(run, None)
+        if job is None:
+            return
+        ending = Ending(run, job.generation, outcome, **fields).to_json()
         if stream:
             self._append(run, {"kind": "end", "ending": ending})
         self.journal.add("tool_run_ended", ending)
-        self.jobs.pop(run, None)
 
     def _append(self, run: str, entry: dict[str, Any]) -> None:
         with contextlib.suppress(StreamsDown):
