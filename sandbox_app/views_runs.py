@@ -7,16 +7,15 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
-from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
+from django_htmx.http import trigger_client_event
 
 from sandbox_app.models import RunState, ToolRun
 from sandbox_app.run_lines import json_text, limit_lines, timeline
 from sandbox_app.selectors import runs_visible
 from sandbox_app.serializers_runs import artifact_url
-from sandbox_app.services import tool_run_approve, tool_run_cancel, tool_run_deny, tool_run_replay
+from sandbox_app.services import tool_run_approve, tool_run_cancel, tool_run_deny
 from sparkweb.accounts.models import Role
 from sparkweb.accounts.pages import role_required
 from sparkweb.accounts.services import actor_of
@@ -66,17 +65,6 @@ def tool_run_deny_view(request: HttpRequest, uid: str) -> HttpResponse:
     """End a run that waits for somebody's yes."""
     run = _run_or_404(request, uid)
     return _done(request, lambda: tool_run_deny(run=run, actor=actor_of(request)), "Denied")
-
-
-@require_POST
-def tool_run_replay_view(request: HttpRequest, uid: str) -> HttpResponse:
-    """Run the same call once more, and go to its page."""
-    run = _run_or_404(request, uid)
-    try:
-        again = tool_run_replay(run=run, actor=actor_of(request), via="page")
-    except Refused as refused:
-        return _refusal(request, refused)
-    return HttpResponseClientRedirect(reverse("tool_run", args=[again.uid]))
 
 
 def _done(request: HttpRequest, work: Callable[[], ToolRun], sentence: str) -> HttpResponse:

@@ -159,7 +159,6 @@ tool_run_panel          GET   /tools/runs/{uid}/panel/        viewer
 tool_run_cancel         POST  /tools/runs/{uid}/cancel/       viewer
 tool_run_approve        POST  /tools/runs/{uid}/approve/      operator
 tool_run_deny           POST  /tools/runs/{uid}/deny/         operator
-tool_run_replay         POST  /tools/runs/{uid}/replay/       viewer
 tool                    GET   /tools/echo/                    viewer
 tool_runs               GET   /tools/runs/                    viewer
 tool_run_again          POST  /tools/runs/{uid}/again/        viewer
