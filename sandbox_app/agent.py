@@ -1,41 +1,76 @@
-"""What the agent of a node does for sandbox_app: commands as Celery tasks. No ORM, no Django."""
+"""What the agent does for sandbox_app: commands as Celery tasks, and the section of the report. No ORM."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from celery import shared_task
 
+from sandbox_app.node.image_desk import ImageDesk
 from sandbox_app.node.sandbox import NodeSandbox
 
-_sandbox: NodeSandbox | None = None
+
+@dataclass(frozen=True)
+class SandboxParts:
+    """A node's sandbox and the builder of its image."""
+
+    sandbox: NodeSandbox
+    images: ImageDesk
+
+    def section(self) -> dict[str, Any]:
+        """The report's `sandbox` (docs/sandbox-protocol.md)."""
+        return {
+            "image": self.images.entry(),
+            **self.sandbox.section(),
+            "build": self.images.building(),
+        }
+
+    def start(self) -> None:
+        """Take commands."""
+        global _parts
+        self.sandbox.start()
+        _parts = self
+
+    def close(self) -> None:
+        self.images.close()
+        self.sandbox.close()
 
 
-def sandbox_take(sandbox: NodeSandbox) -> None:
-    """Make this the sandbox that the tasks below use."""
-    global _sandbox
-    _sandbox = sandbox
+_parts: SandboxParts | None = None
 
 
-def _running() -> NodeSandbox:
-    if _sandbox is None:
-        raise RuntimeError("this process is no agent: sandbox_take() was not called")
-    return _sandbox
+def _running() -> SandboxParts:
+    if _parts is None:
+        raise RuntimeError("this process is no agent: SandboxParts.start() was not called")
+    return _parts
 
 
 @shared_task(name="sandbox.run", ignore_result=True)
 def run(job: dict[str, Any]) -> None:
     """Take on a run. Twice: the second joins."""
-    _running().run(job)
+    _running().sandbox.run(job)
 
 
 @shared_task(name="sandbox.cancel", ignore_result=True)
 def cancel(run: str, generation: int, reason: str = "") -> None:
     """End a run, also one that has not begun. Twice: nothing more happens."""
-    _running().cancel(run, generation, reason)
+    _running().sandbox.cancel(run, generation, reason)
 
 
 @shared_task(name="sandbox.pools", ignore_result=True)
 def pools(wanted: list[dict[str, Any]]) -> None:
     """Keep containers ready for these tools."""
-    _running().pools(wanted)
+    _running().sandbox.pools(wanted)
+
+
+@shared_task(name="sandbox.image_build", ignore_result=True)
+def image_build(job: str, generation: int, arguments: dict[str, str], network: str) -> None:
+    """Build the image that tools run in. Twice: the second returns at once."""
+    _running().images.build(job, generation, arguments, network)
+
+
+@shared_task(name="sandbox.image_cancel", ignore_result=True)
+def image_cancel(job: str, generation: int) -> None:
+    """End a build, also one that has not begun."""
+    _running().images.cancel(job, generation)

@@ -28,9 +28,11 @@ from models_app.node.log_archive import LogArchive
 from models_app.node.script_place import ScriptPlace
 from models_app.node.storage.agent import NodeStorage, place_configured
 from models_app.node.weights_look import Weights
-from sandbox_app.agent import sandbox_take
+from sandbox_app.agent import SandboxParts
 from sandbox_app.agent_sessions import SessionDesk
 from sandbox_app.node.audit_heads import AuditHeads
+from sandbox_app.node.host_runners import host_runner
+from sandbox_app.node.image_desk import ImageDesk
 from sandbox_app.node.sandbox import NodeSandbox, SandboxSettings
 from sandbox_app.node.workspaces import Workspaces
 from sparkweb import __version__, config
@@ -120,8 +122,10 @@ class Agent:
             self.models.installation,
             sandbox_settings(),
             self.sessions.workspaces,
+            host_runner=host_runner,
             group_of=container_group,
         )
+        self.tools = SandboxParts(self.sandbox, ImageDesk(self.engine, self.journal, config.SANDBOX_IMAGE))
         self.guardian = guardian_make(
             folder / "guardian", self.models, [self.storage.jobs.victims, self.sandbox.victims], self._acted
         )
@@ -139,7 +143,7 @@ class Agent:
         report_section("launches")(self.models.launches)
         report_section("storage")(self.storage.section)
         report_section("guardian")(self.guardian.section)
-        report_section("sandbox")(self.sandbox.section)
+        report_section("sandbox")(self.tools.section)
         report_section("kernel")(self.kernel.section)
         report_section("fabric")(self.fabric_counters)
         report_section("audit_head")(self.audit_heads.section)
@@ -151,8 +155,7 @@ class Agent:
         self.fabric_desk.start()
         self.storage.start()
         self.sessions.start()
-        self.sandbox.start()
-        sandbox_take(self.sandbox)
+        self.tools.start()
         self.guardian.start()
         self.audit_heads.start()
         self.loop.start()
@@ -163,7 +166,7 @@ class Agent:
         self.flight.close()
         self.kernel.close()
         self.storage.close()
-        self.sandbox.close()
+        self.tools.close()
         self.models.close()
         self.sender.close()
         self.reports.close()

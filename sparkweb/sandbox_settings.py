@@ -31,13 +31,6 @@ SANDBOX_APPROVAL_MINUTES = env_int(
     low=1,
     high=10_080,
 )
-SANDBOX_RESERVE_MB = env_int(
-    "SPARKWEB_SANDBOX_RESERVE_MB",
-    1024,
-    "Available memory (MiB) that tool runs must leave on their node.",
-    low=0,
-    high=1_048_576,
-)
 RUN_KEEP_DAYS = env_int("SPARKWEB_RUN_KEEP_DAYS", 90, "Days that ended tool runs are kept.", low=1, high=3650)
 ARTIFACT_KEEP_DAYS = env_int(
     "SPARKWEB_ARTIFACT_KEEP_DAYS", 30, "Days that files of tool runs are kept.", low=1, high=3650

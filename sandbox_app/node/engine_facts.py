@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import structlog
 
@@ -32,10 +31,6 @@ class EngineFacts:
         self._stopped.set()
         self._look_now.set()
 
-    def look_now(self) -> None:
-        """Ask again: an image was built."""
-        self._look_now.set()
-
     def offers(self, runtime: str) -> bool:
         """Whether the engine has this OCI runtime; it is asked where it was not yet."""
         if not self.runtimes:
@@ -48,12 +43,6 @@ class EngineFacts:
     def image_digest(self, image: str) -> str:
         """The id of an image, as containers of it name it; "" where it is missing or not known yet."""
         return self._images.setdefault(image, None) or ""
-
-    def image(self, image: str) -> dict[str, Any]:
-        """The report's `image`."""
-        digest = self._images.get(image)
-        status = "unknown" if digest is None else "ok" if digest else "missing"
-        return {"name": image, "status": status, "digest": digest or None}
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -90,9 +90,7 @@ class NodeSandbox:
             {"plain": settings.pool, "data": settings.data_pool},
             self._room.is_short,
         )
-        self._held = HeldContainers(
-            workspaces, self._launcher.for_session, self._launcher.end, self._teller.tell, journal.fence
-        )
+        self._held = HeldContainers(workspaces, self._launcher.for_session, self._launcher.end)
         self._executor = ThreadPoolExecutor(RUNS_AT_ONCE, "sandbox-run")
         self._live: dict[str, LiveRun] = {}
         self._lock = threading.Lock()
@@ -182,7 +180,6 @@ class NodeSandbox:
             runs = list(self._live.values())
         held = self._held.section()
         return {
-            "image": self._facts.image(self._settings.image),
             "runtimes": self._facts.runtimes,
             "workspaces": kind,
             "workspaces_why": why,
