@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from sandbox_app.audit_accept import REASON_MOST, audit_accept
 from sandbox_app.audit_checks import check_latest, check_request
 from sandbox_app.audit_export import FORMATS, export_answer
 from sandbox_app.audit_use import GROUPED, SPANS, audit_use
@@ -63,6 +64,10 @@ class AuditCheckSerializer(serializers.ModelSerializer[AuditCheck]):
         model = AuditCheck
         fields = ["id", "state", "percent", "sentence", "rows", "total", "requested_by", "requested_at",
                   "ended_at", "verdict"]  # fmt: skip
+
+
+class AuditAcceptSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=REASON_MOST)
 
 
 class AuditUseLine(serializers.Serializer[Any]):
@@ -151,6 +156,21 @@ class ToolAuditVerify(APIView):
     def post(self, request: Request) -> Response:
         check, _ = check_request(api_actor(request))
         return Response(AuditCheckSerializer(check).data, status=202)
+
+
+class ToolAuditAccept(APIView):
+    required_roles = {"post": Role.ADMIN}
+
+    @extend_schema(
+        summary="Accept the chain against what copies of its head say", operation_id="tool_audit_accept",
+        description="After an old backup was restored on purpose. An entry of the chain says who and why.",
+        request=AuditAcceptSerializer, responses={201: AuditRecordSerializer, **refusals(409)},
+    )  # fmt: skip
+    def post(self, request: Request) -> Response:
+        read = AuditAcceptSerializer(data=request.data)
+        read.is_valid(raise_exception=True)
+        record = audit_accept(actor=api_actor(request), reason=read.validated_data["reason"])
+        return Response(record_json(record), status=201)
 
 
 class ToolAuditUse(APIView):

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.db.models import Max
 from django.utils import timezone
 
 from metrics_app.alerts.events import Event
@@ -32,7 +33,9 @@ EVENTS = {"audit_broken": Event("The tool audit does not hold")}
 AUDIT_URL = "/tools/audit/"
 FILE_LINES_MOST = 4_000
 FILE_LINES_KEPT = 2_000
+COPIES_AT_ONCE = 400
 _agreed: dict[str, tuple[int, str]] = {}
+_rolled_back: dict[str, bool] = {}
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,19 @@ def head_copy() -> bool:
     head = AuditHead.objects.filter(pk=1).first()
     if head is None or not head.number:
         return False
+    return head_tell(head.number, head.mac)
+
+
+def head_tell(number: int, mac: str, *, accept: bool = False) -> bool:
+    """Copy one head to the log and the file if it is newer, and to all nodes; `accept` overrides theirs."""
     copies = file_copies()
-    moved = not copies or copies[-1].number < head.number
+    moved = not copies or copies[-1].number < number
     if moved:
-        log.info("audit head", number=head.number, mac=head.mac)
-        _file_append(head.number, head.mac)
+        log.info("audit head", number=number, mac=mac)
+        _file_append(number, mac)
+    told = {"installation": _installation(), "number": number, "mac": mac, "accept": accept}
     for name in Node.objects.values_list("name", flat=True):
-        commands.send(
-            name, "sandbox.audit_head", installation=_installation(), number=head.number, mac=head.mac
-        )
+        commands.send(name, "sandbox.audit_head", **told)
     return moved
 
 
@@ -94,7 +101,10 @@ def node_copies() -> list[HeadCopy]:
 def head_reported(node_name: str, section: Any, _report: dict[str, Any]) -> None:
     """Report handler: a node's copy must be an entry of our chain. Looked up when it changes."""
     copy = _copy_read(section, f"node {node_name}")
-    if copy is None or _agreed.get(node_name) == (copy.number, copy.mac):
+    if copy is None:
+        return
+    _rollback_tell(node_name, section)
+    if _agreed.get(node_name) == (copy.number, copy.mac):
         return
     problem = copy_problem(copy)
     if problem:
@@ -104,18 +114,53 @@ def head_reported(node_name: str, section: Any, _report: dict[str, Any]) -> None
     _agreed[node_name] = (copy.number, copy.mac)
 
 
+def _rollback_tell(node_name: str, section: dict[str, Any]) -> None:
+    """A node that was told a head which goes back says so until an admin has accepted it."""
+    seen = section.get("rollback") is not None
+    if _rolled_back.get(node_name) == seen:
+        return
+    where = {"event": "audit_broken", "node_name": node_name, "subject": "rollback"}
+    if seen:
+        message = f"Node {node_name} was told a head of the tool audit that lies before the one it keeps"
+        event_raise(**where, message=message, url=AUDIT_URL)
+    else:
+        event_clear(**where, message="The chain was accepted")
+    _rolled_back[node_name] = seen
+
+
 def copy_problem(copy: HeadCopy) -> str:
     """Return what is wrong with our chain by this copy, in a sentence; "" for nothing."""
-    mac = AuditRecord.objects.filter(number=copy.number).values_list("mac", flat=True).first()
-    if mac == copy.mac:
-        return ""
-    if mac is not None:
-        return f"Entry {copy.number} of the tool audit is not the one that {copy.source} holds"
+    return copy_problems([copy]).get(copy, "")
+
+
+def copy_problems(copies: list[HeadCopy]) -> dict[HeadCopy, str]:
+    """Return, for each copy that does not fit our chain, what is wrong in a sentence."""
+    macs = macs_of([copy.number for copy in copies])
     head = AuditHead.objects.filter(pk=1).values_list("number", flat=True).first() or 0
-    if copy.number > head:
-        return f"The tool audit ends at {head}, but {copy.source} holds its head at {copy.number}"
-    covered = AuditRecord.objects.filter(covers__gte=copy.number).exists()
-    return "" if covered else f"Entry {copy.number} of the tool audit, which {copy.source} holds, is gone"
+    covers = AuditRecord.objects.aggregate(most=Max("covers"))["most"] or 0
+    problems = {}
+    for copy in copies:
+        if copy.number in macs:
+            if macs[copy.number] != copy.mac:
+                problems[copy] = (
+                    f"Entry {copy.number} of the tool audit is not the one that {copy.source} holds"
+                )
+        elif copy.number > head:
+            problems[copy] = (
+                f"The tool audit ends at {head}, but {copy.source} holds its head at {copy.number}"
+            )
+        elif copy.number > covers:
+            problems[copy] = f"Entry {copy.number} of the tool audit, which {copy.source} holds, is gone"
+    return problems
+
+
+def macs_of(numbers: list[int]) -> dict[int, str]:
+    """Return the keyed hash of each of these entries that is there."""
+    found: dict[int, str] = {}
+    for start in range(0, len(numbers), COPIES_AT_ONCE):
+        some = AuditRecord.objects.filter(number__in=numbers[start : start + COPIES_AT_ONCE])
+        found |= dict(some.values_list("number", "mac"))
+    return found
 
 
 def _installation() -> str:

@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from sandbox_app.audit import audit_key
-from sandbox_app.audit_heads import HeadCopy, copies_known
+from sandbox_app.audit_heads import HeadCopy, copies_known, macs_of
 from sandbox_app.audit_triggers import triggers_missing
 
 BATCH_ROWS = 10_000
-COPIES_AT_ONCE = 400
 TRIES = 4
 
 Progress = Callable[[int, int], None]
@@ -291,27 +290,15 @@ def _copy_faults(ends: Ends, copies: list[HeadCopy]) -> list[Fault]:
                 f"entries from {ends.head + 1} on were cut off, or an old backup was restored.",
             )
         ]
-    for start in range(0, len(copies), COPIES_AT_ONCE):
-        some = copies[start : start + COPIES_AT_ONCE]
-        macs = macs_of([copy.number for copy in some])
-        for copy in sorted(some, key=lambda one: one.number):
-            if copy.number in macs and macs[copy.number] != copy.mac:
-                return [
-                    Fault(
-                        copy.number,
-                        "rewritten",
-                        f"Entry {copy.number} is not the one that {copy.source} holds: the chain was written "
-                        "anew from there or before, as after the restore of an old backup.",
-                    )
-                ]
+    macs = macs_of([copy.number for copy in copies])
+    for copy in sorted(copies, key=lambda one: one.number):
+        if macs.get(copy.number, copy.mac) != copy.mac:
+            sentence = (
+                f"Entry {copy.number} is not the one that {copy.source} holds: the chain was written anew "
+                "from there or before, as after the restore of an old backup."
+            )
+            return [Fault(copy.number, "rewritten", sentence)]
     return []
-
-
-def macs_of(numbers: list[int]) -> dict[int, str]:
-    """Return the keyed hash of each of these entries that is there."""
-    from sandbox_app.models_audit import AuditRecord
-
-    return dict(AuditRecord.objects.filter(number__in=numbers).values_list("number", "mac"))
 
 
 def _guard_faults() -> list[Fault]:

@@ -15,6 +15,7 @@ class AuditKind(models.TextChoices):
     ENDED = "ended", "Ended"
     REFUSED = "refused", "Refused"
     CHECKPOINT = "checkpoint", "Checkpoint"
+    ACCEPTED = "accepted", "Accepted"
 
 
 class AuditRecord(models.Model):

@@ -15,6 +15,7 @@ urlpatterns = [
     path("tools/audit/", views_audit.tool_audit, name="tool_audit"),
     path("tools/audit/state/", views_audit.tool_audit_state, name="tool_audit_state"),
     path("tools/audit/verify/", views_audit.tool_audit_verify, name="tool_audit_verify"),
+    path("tools/audit/accept/", views_audit.tool_audit_accept, name="tool_audit_accept"),
     path("tools/audit/export/", views_audit.tool_audit_export, name="tool_audit_export"),
     path("tools/audit/use/", views_audit.tool_audit_use, name="tool_audit_use"),
     path("tools/audit/<int:number>/", views_audit.tool_audit_record, name="tool_audit_record"),

@@ -13,6 +13,7 @@ urlpatterns = [
     re_path(r"^tools/?$", api_tools.Tools.as_view(), name="api_tools"),
     re_path(r"^tool-audit/?$", api_audit.ToolAudit.as_view(), name="api_tool_audit"),
     re_path(r"^tool-audit/verify/?$", api_audit.ToolAuditVerify.as_view(), name="api_tool_audit_verify"),
+    re_path(r"^tool-audit/accept/?$", api_audit.ToolAuditAccept.as_view(), name="api_tool_audit_accept"),
     re_path(r"^tool-audit/export/?$", api_audit.ToolAuditExport.as_view(), name="api_tool_audit_export"),
     re_path(r"^tool-audit/use/?$", api_audit.ToolAuditUse.as_view(), name="api_tool_audit_use"),
     re_path(

@@ -15,9 +15,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from sandbox_app.audit import record_hash
+from sandbox_app.audit_accept import audit_accept
 from sandbox_app.audit_checks import check_latest, check_request
 from sandbox_app.audit_export import FORMATS, export_answer
-from sandbox_app.audit_heads import copies_known
+from sandbox_app.audit_heads import copy_problems, file_copies, node_copies
 from sandbox_app.audit_use import GROUPED, SPANS, audit_use
 from sandbox_app.audit_verify import ends_read
 from sandbox_app.exceptions import ToolRefused
@@ -38,6 +39,7 @@ from sparkweb.accounts.pages import role_required
 from sparkweb.accounts.services import actor_of
 
 NUMBER_MOST = 2**62
+COPIES_LOOKED_AT = 100
 PARTS = ("arguments", "policy", "limits", "egress", "artifacts")
 
 
@@ -83,6 +85,20 @@ def tool_audit_verify(request: HttpRequest) -> HttpResponse:
         messages.error(request, f"{refusal}.")
     if request.headers.get("HX-Request"):
         return render(request, "sandbox_app/_audit_state.html", _state())
+    return HttpResponseRedirect(reverse("tool_audit"))
+
+
+@require_POST
+@role_required(Role.ADMIN)
+def tool_audit_accept(request: HttpRequest) -> HttpResponse:
+    """Accept the chain against what copies of its head say."""
+    try:
+        reason = request.POST.get("reason", "").replace("\0", "")
+        record = audit_accept(actor=actor_of(request), reason=reason)
+    except ToolRefused as refusal:
+        messages.error(request, f"{refusal}.")
+    else:
+        messages.success(request, f"Accepted; entry {record.number} says so. Verify it now.")
     return HttpResponseRedirect(reverse("tool_audit"))
 
 
@@ -141,10 +157,14 @@ def tool_audit_use(request: HttpRequest) -> HttpResponse:
 
 def _state() -> dict[str, Any]:
     ends = ends_read()
-    copies = copies_known()
-    behind = [copy for copy in copies if copy.number > ends.head]
-    return {"ends": ends, "check": check_latest(), "copies": copies, "behind": behind[-1] if behind else None,
-            "sources": sorted({copy.source for copy in copies})}  # fmt: skip
+    copies = node_copies() + file_copies()[-COPIES_LOOKED_AT:]
+    against = sorted(copy_problems(copies), key=lambda copy: -copy.number)
+    return {
+        "ends": ends,
+        "check": check_latest(),
+        "against": against[0] if against else None,
+        "sources": sorted({copy.source for copy in copies}),
+    }
 
 
 def _totals(use: dict[str, Any]) -> list[dict[str, Any]]:

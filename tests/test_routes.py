@@ -161,6 +161,7 @@ tool_run_compare        GET   /tools/runs/{uid}/compare/      viewer
 tool_audit              GET   /tools/audit/                   admin
 tool_audit_state        GET   /tools/audit/state/             admin
 tool_audit_verify       POST  /tools/audit/verify/            admin
+tool_audit_accept       POST  /tools/audit/accept/            admin
 tool_audit_export       GET   /tools/audit/export/            admin
 tool_audit_use          GET   /tools/audit/use/               admin
 tool_audit_record       GET   /tools/audit/1/                 viewer
@@ -302,6 +303,7 @@ compat_model_logs            GET     /api/models/qwen/logs               viewer
 compat_model_memory_check    GET     /api/models/qwen/memory-check       viewer
 api_tool_audit               GET     /api/tool-audit                     admin
 api_tool_audit_record        GET     /api/tool-audit/1                   viewer
+api_tool_audit_accept        POST    /api/tool-audit/accept              admin
 api_tool_audit_export        GET     /api/tool-audit/export              admin
 api_tool_audit_use           GET     /api/tool-audit/use                 admin
 api_tool_audit_verify        GET     /api/tool-audit/verify              admin

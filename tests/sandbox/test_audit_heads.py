@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from metrics_app.alerts.shipped import rules_ship
 from metrics_app.models_alerts import Alert, AlertState
 from sandbox_app import audit_checks, audit_heads
+from sandbox_app.audit_accept import audit_accept
 from sandbox_app.audit_heads import HeadCopy, copy_problem, head_copy, head_reported
 from sandbox_app.audit_prune import checkpoint_append, covered_delete
+from sandbox_app.audit_verify import chain_verify
+from sandbox_app.exceptions import ToolRefused
 from sandbox_app.models_audit import AuditCheck, AuditHead, CheckState
 from sandbox_app.node.audit_heads import AuditHeads
-from sparkweb.accounts.actor import SYSTEM
+from sparkweb.accounts.actor import SYSTEM, Actor
+from sparkweb.accounts.models import User
 from tests.factories import NodeFactory
 from tests.sandbox.audit_data import TABLE, entries_make, tamper
 
@@ -23,6 +28,7 @@ OURS = "0123abcd"
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
     audit_heads._agreed.clear()
+    audit_heads._rolled_back.clear()
     audit_heads.heads_file().unlink(missing_ok=True)
 
 
@@ -122,6 +128,49 @@ def test_node_that_remembers_more_raises_an_alert() -> None:
     assert "is not the one that node spark-2 holds" in copy_problem(HeadCopy(6, made[5].mac, "node spark-2"))
     head_reported("spark-2", {"number": 4, "mac": made[3].mac}, {})
     assert firing() == []
+
+
+@pytest.mark.django_db
+def test_node_that_saw_a_rollback_says_so_until_it_is_accepted() -> None:
+    rules_ship()
+    made = entries_make(3)
+    kept = {"number": 3, "mac": made[2].mac, "rollback": {"number": 1, "mac": "x"}}
+    head_reported("spark-2", kept, {})
+    head_reported("spark-2", kept, {})
+    assert firing() == ["Node spark-2 was told a head of the tool audit that lies before the one it keeps"]
+    head_reported("spark-2", kept | {"rollback": None}, {})
+    assert firing() == []
+
+
+@pytest.mark.django_db
+def test_restored_backup_is_accepted_on_record(
+    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any, admin: User
+) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(audit_heads.commands, "send", lambda node, task, **told: sent.append(told))
+    NodeFactory(name="spark-1")
+    actor = Actor(admin, "admin", "page", "127.0.0.1")
+    made = entries_make(6)
+    head_copy()
+    with pytest.raises(ToolRefused, match="nothing to accept"):
+        audit_accept(actor=actor, reason="why not")
+    tamper(
+        f"DELETE FROM {TABLE} WHERE number > 4",
+        f"UPDATE sandbox_app_audithead SET number = 4, mac = (SELECT mac FROM {TABLE} WHERE number = 4)",
+    )
+    assert not chain_verify().ok
+    with pytest.raises(ToolRefused, match="Say why"):
+        audit_accept(actor=actor, reason=" ")
+    with django_capture_on_commit_callbacks(execute=True):
+        record = audit_accept(actor=actor, reason="disk died, restored last night's backup")
+    assert record.content["remembered"] == [
+        {"number": 6, "mac": made[5].mac, "source": "the file audit_heads"}
+    ]
+    assert chain_verify().ok
+    assert sent[-1]["accept"] is True and sent[-1]["number"] == 5
+    aside = list(audit_heads.heads_file().parent.glob("audit_heads.until-*"))
+    assert len(aside) == 1
+    aside[0].unlink()
 
 
 @pytest.mark.django_db

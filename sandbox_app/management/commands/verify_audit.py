@@ -8,9 +8,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from sandbox_app.audit_accept import audit_accept
 from sandbox_app.audit_checks import check_run, verdict_tell
 from sandbox_app.audit_verify import Verdict, chain_verify
+from sandbox_app.exceptions import ToolRefused
 from sandbox_app.models_audit import AuditCheck
+from sparkweb.accounts.actor import Actor
 
 
 class Command(BaseCommand):
@@ -19,10 +22,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
         parser.add_argument(
+            "--accept", metavar="REASON", help="Accept the chain against copies, after a restore on purpose."
+        )
+        parser.add_argument(
             "--check", type=int, metavar="ID", help="Do the verification that a page asked for."
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        if options["accept"]:
+            self._accept(options["accept"])
         verdict = self._asked(options["check"]) if options["check"] else self._now(options["json"])
         if options["json"]:
             self.stdout.write(json.dumps(verdict.to_json()))
@@ -30,6 +38,13 @@ class Command(BaseCommand):
             self._say(verdict)
         if not verdict.ok:
             sys.exit(1)
+
+    def _accept(self, reason: str) -> None:
+        try:
+            record = audit_accept(actor=Actor(None, "command line", "command"), reason=reason)
+        except ToolRefused as refusal:
+            raise CommandError(f"{refusal}.") from None
+        self.stderr.write(f"Accepted; entry {record.number} says so.")
 
     def _asked(self, check_id: int) -> Verdict:
         check = AuditCheck.objects.filter(pk=check_id).first()
