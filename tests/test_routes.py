@@ -154,6 +154,11 @@ storage_job_cancel      POST  /storage-jobs/{uid}/cancel/     operator
 storage_job_again       POST  /storage-jobs/{uid}/again/      operator
 tools                   GET   /tools/                         viewer
 tools_reload            POST  /tools/reload/                  admin
+tool_run                GET   /tools/runs/{uid}/              viewer
+tool_run_panel          GET   /tools/runs/{uid}/panel/        viewer
+tool_run_cancel         POST  /tools/runs/{uid}/cancel/       viewer
+tool_run_approve        POST  /tools/runs/{uid}/approve/      operator
+tool_run_deny           POST  /tools/runs/{uid}/deny/         operator
 tool                    GET   /tools/echo/                    viewer
 tool_runs               GET   /tools/runs/                    viewer
 tool_run_again          POST  /tools/runs/{uid}/again/        viewer

@@ -13,7 +13,7 @@ import structlog
 from sandbox_app.job import Job, SessionJob
 from sandbox_app.node.container import SandboxContainer
 from sandbox_app.node.pool import PoolKey
-from sandbox_app.node.workspaces import Workspace, Workspaces
+from sandbox_app.node.workspaces import Workspace, WorkspaceRefused, Workspaces
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,8 @@ class Held:
 class HeldContainers:
     """All of a node. Any thread may call.
 
-    `launch` makes a container of a key with a workspace, `discard` removes one.
+    `launch` makes a container of a key with a workspace, `discard` removes one, `tell` is told the fact
+    `tool_session_ready` of each, and `fence` says whether a session has not been ended meanwhile.
     """
 
     def __init__(
@@ -42,10 +43,14 @@ class HeldContainers:
         workspaces: Workspaces,
         launch: Callable[[PoolKey, SessionJob, Workspace], SandboxContainer],
         discard: Callable[[SandboxContainer], None],
+        tell: Callable[[str, dict[str, Any]], None],
+        fence: Callable[[str, int], bool],
     ) -> None:
         self._workspaces = workspaces
         self._launch = launch
         self._discard = discard
+        self._tell = tell
+        self._fence = fence
         self._held: dict[tuple[str, PoolKey], Held] = {}
         self._told: dict[str, Workspace] = {}
         self._lock = threading.Lock()
@@ -73,10 +78,14 @@ class HeldContainers:
         if held.container is not None and held.container.is_alive:
             return held.container, True
         self._let_go(held)
-        workspace = self._workspaces.open(held.session)
+        session = held.session
+        if not self._fence(session.uid, session.generation):
+            raise WorkspaceRefused("The session of this call has ended.", "session_ended")
+        workspace = self._workspaces.open(session)
         with self._lock:
-            self._told[held.session.uid] = workspace
-        held.container = self._launch(held.key, held.session, workspace)
+            self._told[session.uid] = workspace
+        held.container = self._launch(held.key, session, workspace)
+        self._tell("tool_session_ready", _ready(held, workspace))
         return held.container, False
 
     def drop(self, held: Held) -> None:
@@ -139,3 +148,23 @@ class HeldContainers:
                     self._workspaces.release(held.session.uid)
             finally:
                 held.lock.release()
+        self._unused_release()
+
+    def _unused_release(self) -> None:
+        """Unmount what an earlier agent, or a container that is gone, left mounted."""
+        for uid in self._workspaces.mounted():
+            with self._lock:
+                used = any(place[0] == uid for place in self._held)
+            if not used:
+                self._workspaces.release(uid)
+
+
+def _ready(held: Held, workspace: Workspace) -> dict[str, Any]:
+    return {
+        "session": held.session.uid,
+        "generation": held.session.generation,
+        "tool": held.key.tool,
+        "workspace": workspace.kind,
+        "note": workspace.note,
+        "size_bytes": held.session.size_bytes,
+    }

@@ -90,7 +90,9 @@ class NodeSandbox:
             {"plain": settings.pool, "data": settings.data_pool},
             self._room.is_short,
         )
-        self._held = HeldContainers(workspaces, self._launcher.for_session, self._launcher.end)
+        self._held = HeldContainers(
+            workspaces, self._launcher.for_session, self._launcher.end, self._teller.tell, journal.fence
+        )
         self._executor = ThreadPoolExecutor(RUNS_AT_ONCE, "sandbox-run")
         self._live: dict[str, LiveRun] = {}
         self._lock = threading.Lock()
