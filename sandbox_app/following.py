@@ -84,8 +84,14 @@ async def call_answer(
                 ended = True
                 yield orjson.dumps(await answer(run, ending_read(entry["ending"])))
     finally:
-        if not ended and not run.detached:
-            _later(_cancel(run, actor))
+        if not ended:
+            leave(run, actor)
+
+
+def leave(run: ToolRun, actor: Actor) -> None:
+    """Whoever waited for a run has gone, and takes it along unless it is detached."""
+    if not run.detached:
+        _later(_cancel(run, actor))
 
 
 async def events(run: ToolRun, actor: Actor, after: str) -> AsyncIterator[bytes]:

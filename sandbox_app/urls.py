@@ -1,9 +1,11 @@
-from django.urls import path
+from django.urls import path, re_path
 
 from sandbox_app import views_audit, views_images, views_nodes, views_run_list, views_runs, views_tools
+from sandbox_app.mcp.views import Mcp
 
 # A tool's own page comes last: no tool may be called like what stands before it (toolfile.RESERVED).
 urlpatterns = [
+    re_path(r"^mcp/?$", Mcp.as_view(), name="mcp"),
     path("node/tool-arguments/", views_nodes.tool_arguments, name="node_tool_arguments"),
     path("node/tool-folder/", views_nodes.tool_folder, name="node_tool_folder"),
     path("node/tool-artifacts/", views_nodes.tool_artifacts, name="node_tool_artifacts"),
