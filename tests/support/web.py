@@ -63,7 +63,7 @@ class WebProcess:
         """Run one management command in this installation."""
         command = [sys.executable, "manage.py", *arguments]
         return subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=check, timeout=120
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=check, timeout=600
         )
 
     def start(self) -> WebProcess:
