@@ -226,7 +226,9 @@ class RunViewSet(ReadOnlyModelViewSet[ToolRun]):
 
 
 def _reason(request: Request) -> str:
-    wanted = RunReasonWrite(data=request.data or {})
+    # A body is not needed: whoever posts an empty form is understood too.
+    is_json = (request.content_type or "").startswith("application/json")
+    wanted = RunReasonWrite(data=request.data if is_json else {})
     wanted.is_valid(raise_exception=True)
     reason: str = wanted.validated_data["reason"]
     return reason
