@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
+from sandbox_app.node.rush import Rush
 from sparkweb.adapters.docker_errors import ContainerMissing, DockerTrouble
 from sparkweb.adapters.docker_sandbox import SandboxEngine
 
@@ -34,13 +35,11 @@ RETRY_SECONDS = 2.0
 class KnownContainers:
     """Names, removal in the background, and the sweep. Any thread may call."""
 
-    def __init__(
-        self, engine: SandboxEngine, installation: str, node_name: str, sweep_seconds: float = SWEEP_SECONDS
-    ) -> None:
+    def __init__(self, engine: SandboxEngine, installation: str, node_name: str, rush: Rush) -> None:
         self._engine = engine
         self._installation = installation
         self._node_name = node_name
-        self._sweep_seconds = sweep_seconds
+        self._rush = rush
         self._names: set[str] = set()
         self._lock = threading.Lock()
         self._waiting: queue.SimpleQueue[tuple[str, str, float] | None] = queue.SimpleQueue()
@@ -91,6 +90,7 @@ class KnownContainers:
             name, reference, at = item
             if (pause := at - time.monotonic()) > 0:
                 self._stopped.wait(min(pause, RETRY_SECONDS))
+            self._rush.wait()
             if self._removed(reference):
                 with self._lock:
                     self._names.discard(name)
@@ -114,7 +114,7 @@ class KnownContainers:
     def _sweep_loop(self) -> None:
         pause = 0.0
         while not self._stopped.wait(pause):
-            pause = self._sweep_seconds if self._tried(self.sweep) else RETRY_SECONDS
+            pause = SWEEP_SECONDS if self._tried(self.sweep) else RETRY_SECONDS
 
     def _tried(self, what: Callable[[], int]) -> bool:
         try:

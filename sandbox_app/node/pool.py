@@ -6,17 +6,21 @@ while creating fails and a rest after five failures; they are emptied when memor
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from sandbox_app.job import Policy
 from sandbox_app.node.container import SandboxContainer, StartFailed
+from sandbox_app.node.rush import Rush
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +70,8 @@ class Pools:
     """All pools of a node. Any thread may call.
 
     `launch` makes a waiting container, `discard` takes one back that nobody wants; `sizes` says how
-    many wait by flavour; `is_short` whether memory is; `is_busy` whether runs are under way.
+    many wait by flavour; `is_short` whether memory is; `memory` is the file that tells the next agent
+    which pools there were. Filling waits for runs that have just begun.
     """
 
     def __init__(
@@ -76,12 +81,17 @@ class Pools:
         digest_of: Callable[[str], str],
         sizes: dict[str, int],
         is_short: Callable[[int], bool],
+        rush: Rush,
+        memory: Path,
     ) -> None:
         self._launch = launch
         self._discard = discard
         self._digest_of = digest_of
         self._sizes = sizes
         self._is_short = is_short
+        self._rush = rush
+        self._memory = memory
+        self._remembered = ""
         self._pools: dict[PoolKey, _Pool] = {}
         self._lock = threading.Condition()
         self._closed = False
@@ -89,6 +99,11 @@ class Pools:
         self._fillers = ThreadPoolExecutor(FILLERS, "sandbox-fill")
 
     def start(self) -> None:
+        """Begin to fill what an earlier agent kept filled."""
+        with contextlib.suppress(OSError, ValueError):
+            for one in json.loads(self._memory.read_text()):
+                if key := pool_key_read(one):
+                    self._pool(key)
         threading.Thread(target=self._tend_loop, name="sandbox-pools", daemon=True).start()
 
     def close(self) -> None:
@@ -186,10 +201,21 @@ class Pools:
             gone = list(self._pools.values()) if paused else self._unused()
         self._drain(gone)
         self._stale_drop()
+        self._remember()
         if not paused:
             with self._lock:
                 for pool in self._pools.values():
                     self._fill(pool)
+
+    def _remember(self) -> None:
+        """Write down which pools there are, for the agent that comes after."""
+        with self._lock:
+            keys = [asdict(pool.key) for pool in self._pools.values()]
+        text = json.dumps(keys)
+        if text != self._remembered:
+            with contextlib.suppress(OSError):
+                self._memory.write_text(text)
+                self._remembered = text
 
     def _unused(self) -> list[_Pool]:
         """Pools to give up: long unused, or too many."""
@@ -239,6 +265,7 @@ class Pools:
             self._fillers.submit(self._fill_one, pool)
 
     def _fill_one(self, pool: _Pool) -> None:
+        self._rush.wait()
         try:
             one = self._launch(pool.key, lambda: self._closed)
         except StartFailed as trouble:

@@ -29,6 +29,7 @@ from sandbox_app.node.output import Streamer, ToolStreams
 from sandbox_app.node.pool import Pools, pool_key_read
 from sandbox_app.node.room import MEMINFO, Room
 from sandbox_app.node.runs import Desk, LiveRun
+from sandbox_app.node.rush import Rush
 from sandbox_app.node.telling import RunJournal, Teller
 from sandbox_app.node.workspaces import Workspaces
 from sparkweb.adapters.docker_sandbox import SandboxEngine
@@ -78,7 +79,8 @@ class NodeSandbox:
         self._uploads = Uploads(folder / "artifacts", web())
         self._ledger = Ledger(folder / "runs")
         self._teller = Teller(journal)
-        self._known = KnownContainers(engine, installation, node_name)
+        self._rush = Rush()
+        self._known = KnownContainers(engine, installation, node_name, self._rush)
         self._facts = EngineFacts(engine, settings.image)
         self._launcher = Launcher(
             engine, folder, ToolFolders(folder / "tools", web()), self._known, self._facts
@@ -89,9 +91,11 @@ class NodeSandbox:
             self._facts.image_digest,
             {"plain": settings.pool, "data": settings.data_pool},
             self._room.is_short,
+            self._rush,
+            folder / "pools.json",
         )
         self._held = HeldContainers(
-            workspaces, self._launcher.for_session, self._launcher.end, self._teller.tell, journal.fence
+            workspaces, journal, self._teller.tell, self._launcher.for_session, self._launcher.end
         )
         self._executor = ThreadPoolExecutor(RUNS_AT_ONCE, "sandbox-run")
         self._live: dict[str, LiveRun] = {}
@@ -241,7 +245,8 @@ class NodeSandbox:
     def _work(self, live: LiveRun) -> None:
         job = live.job
         try:
-            ending, after = self._doing.done(live)
+            with self._rush.run():
+                ending, after = self._doing.done(live)
         except Refused as refused:
             ending, after = refused_ending(live, refused), nothing
         except Exception as error:

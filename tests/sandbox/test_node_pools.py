@@ -106,6 +106,19 @@ def test_pools_are_given_up_when_memory_is_short(node: SandboxNode, tmp_path: Pa
     wait_ready(node)
 
 
+def test_an_agent_begins_with_the_pools_of_the_one_before(node: SandboxNode, docker_host: str) -> None:
+    node.do()
+    wait_ready(node)
+    node.sandbox.close()
+    node.wait_clean()
+    after = SandboxNode(docker_host, node.folder, node.installation, pool=1)
+    try:
+        wait_for(lambda: sum(pool["ready"] for pool in pools(after)), "one waits before anybody calls")
+        assert after.do()["warm"] is True
+    finally:
+        after.close()
+
+
 def test_a_runtime_that_docker_does_not_have_is_refused(node: SandboxNode) -> None:
     ending = node.do(runtime="runsc")
     assert ending["outcome"] == "refused"

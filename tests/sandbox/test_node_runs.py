@@ -102,4 +102,32 @@ def test_a_session_keeps_python_and_files(node: SandboxNode) -> None:
     assert (first["warm"], second["warm"]) == (False, True)
     assert node.do("open('kept', 'w').write('x')", session=session)["outcome"] == "ok"
     assert node.do("print(open('/workspace/kept').read())", session=session)["stdout"] == "x\n"
+    ready = node.session_facts(session.uid, "tool_session_ready")
+    assert [(one["workspace"], one["generation"]) for one in ready] == [("ext4", 1)]
+    node.journal.fence(session.uid, 2)
     node.sandbox.session_end(session.uid)
+    ended = node.do(code, session=session)
+    assert (ended["outcome"], "ended" in ended["reason"]) == ("refused", True)
+
+
+def test_a_session_whose_call_is_killed_begins_anew(node: SandboxNode) -> None:
+    session = session_job()
+    count = "__session__['n'] = __session__.get('n', 0) + 1; print(__session__['n'])"
+    assert node.do(count, session=session)["stdout"] == "1\n"
+    late = node.do("import time; time.sleep(600)", session=session, timeout_seconds=1)
+    assert late["outcome"] == "wall"
+    crashed = node.do("import os; os.kill(os.getpid(), 11)", session=session)
+    assert crashed["outcome"] == "signal"
+    after = node.do(count, session=session)
+    assert (after["outcome"], after["stdout"]) == ("ok", "1\n")
+
+
+def test_modules_beside_a_runner_are_found(node: SandboxNode) -> None:
+    files = {
+        "run.py": "import helper_of_mine\nprint(helper_of_mine.VALUE)",
+        "helper_of_mine.py": "VALUE = 42",
+    }
+    assert node.do(tool_digest=node.tool_add(files))["stdout"] == "42\n"
+    broken = node.tool_add({"run.py": "import helper_of_mine", "helper_of_mine.py": "def ("})
+    ending = node.do(tool_digest=broken)
+    assert (ending["outcome"], "SyntaxError" in ending["stderr"]) == ("exit", True)

@@ -159,6 +159,11 @@ class SandboxNode:
         told = [json.loads(fact.payload) for fact in self.journal.unacknowledged(limit=1000)]
         return [one["data"] for one in told if one["verb"] == verb and one["data"].get("run") == run]
 
+    def session_facts(self, session: str, verb: str) -> list[dict[str, Any]]:
+        """What the journal holds about a session."""
+        told = [json.loads(fact.payload) for fact in self.journal.unacknowledged(limit=1000)]
+        return [one["data"] for one in told if one["verb"] == verb and one["data"].get("session") == session]
+
     def wait_end(self, job: Job, seconds: float = 120.0) -> dict[str, Any]:
         """The end of a run once it is told on its stream; the journal has the same."""
 
