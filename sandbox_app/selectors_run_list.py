@@ -92,10 +92,11 @@ def _narrowed(runs: QuerySet[ToolRun], wanted: RunListFilter) -> QuerySet[ToolRu
 
 
 def _text(text: str) -> Q:
-    """Where a word may stand; arguments are kept as JSON in ASCII."""
+    """Where a word may stand. SQLite keeps arguments as JSON in ASCII, PostgreSQL as the text itself."""
     return (
         Q(uid__startswith=text.lower())
         | Q(arguments__icontains=json.dumps(text)[1:-1])
+        | Q(arguments__icontains=text)
         | Q(reason__icontains=text)
         | Q(stdout__icontains=text)
         | Q(stderr__icontains=text)

@@ -16,6 +16,7 @@ from sandbox_app.audit_prune import checkpoint_append, covered_delete
 from sandbox_app.audit_verify import chain_verify
 from sandbox_app.exceptions import ToolRefused
 from sandbox_app.models_audit import AuditCheck, AuditHead, CheckState
+from sandbox_app.node import audit_heads as node_heads
 from sandbox_app.node.audit_heads import AuditHeads
 from sparkweb.accounts.actor import SYSTEM, Actor
 from sparkweb.accounts.models import User
@@ -70,6 +71,17 @@ def test_same_head_again_is_nothing_and_accepted_one_counts(tmp_path: Path) -> N
     heads.take(OURS, 4, "cc", accept=True)
     kept = heads.section()
     assert kept is not None and (kept["number"], kept["rollback"]) == (4, None)
+
+
+def test_nudge_reaches_the_heads_of_this_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_heads, "_heads", None)
+    with pytest.raises(RuntimeError, match="no agent"):
+        node_heads.audit_head(OURS, 1, "aa")
+    heads = node(tmp_path)
+    heads.start()
+    node_heads.audit_head(installation=OURS, number=1, mac="aa", accept=False)
+    kept = heads.section()
+    assert kept is not None and kept["number"] == 1
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"0123abcd": {"number": 1}}', '{"0123abcd": 3}'])
