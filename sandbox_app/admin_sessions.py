@@ -16,7 +16,7 @@ from sparkweb.admin_base import ReadOnlyAdmin, admin_actor
 @admin.register(ToolSession)
 class ToolSessionAdmin(ReadOnlyAdmin):
     list_display = ["uid", "label", "owner", "node_name", "state", "workspace", "size_bytes", "used_bytes",
-                    "starts", "used_at", "expires_at"]  # fmt: skip
+                    "used_at", "expires_at"]  # fmt: skip
     list_filter = ["state", "workspace", "node_name"]
     search_fields = ["uid", "label", "owner__username", "node_name", "end_reason"]
     date_hierarchy = "created_at"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
@@ -14,7 +13,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
@@ -43,6 +42,7 @@ from sandbox_app.services import (
 )
 from sparkweb.accounts.models import Role
 from sparkweb.api import NotFound, api_actor, refusals
+from sparkweb.renderers import EventStreamRenderer
 from sparkweb.request_threads import thread_return_early
 from sparkweb.strict_json import StrictJSONParser
 
@@ -52,16 +52,6 @@ LAST = OpenApiParameter(
 )
 AFTER = OpenApiParameter("after", str, description="As Last-Event-ID, for those who cannot send headers.")
 INLINE = OpenApiParameter("inline", bool, description="To be shown, not saved: raster images alone.")
-
-
-class EventStreamRenderer(BaseRenderer):
-    """Lets a client ask for text/event-stream; what is streamed is made elsewhere."""
-
-    media_type = "text/event-stream"
-    format = "events"
-
-    def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
-        return JSONRenderer().render(data)
 
 
 class RunFilter(django_filters.FilterSet):
@@ -236,7 +226,9 @@ class RunViewSet(ReadOnlyModelViewSet[ToolRun]):
 
 
 def _reason(request: Request) -> str:
-    wanted = RunReasonWrite(data=request.data or {})
+    # A body is not needed: whoever posts an empty form is understood too.
+    is_json = (request.content_type or "").startswith("application/json")
+    wanted = RunReasonWrite(data=request.data if is_json else {})
     wanted.is_valid(raise_exception=True)
     reason: str = wanted.validated_data["reason"]
     return reason

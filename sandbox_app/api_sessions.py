@@ -49,10 +49,14 @@ class SessionSerializer(serializers.ModelSerializer[ToolSession]):
     state = serializers.CharField(read_only=True, help_text="live, ending or ended")
     workspace = serializers.CharField(read_only=True, help_text="ext4, tmpfs, or empty before there is one")
 
+    containers = serializers.DictField(
+        read_only=True, help_text="By tool: began_at, and count: more than one, and variables were lost"
+    )
+
     class Meta:
         model = ToolSession
         fields = ["id", "session_id", "label", "owner", "node", "state", "workspace", "workspace_note",
-                  "size_bytes", "inodes", "used_bytes", "starts", "started_at", "created_at", "used_at",
+                  "size_bytes", "inodes", "used_bytes", "containers", "created_at", "used_at",
                   "expires_at", "ended_at", "end_reason"]  # fmt: skip
         read_only_fields = fields
 

@@ -79,7 +79,7 @@ def piece_read(body: bytes) -> tuple[Piece, bytes]:
 
 def _piece(told: dict[str, Any]) -> Piece:
     size, offset, digest = told["size_bytes"], told["offset"], str(told["sha256"])
-    if not all(isinstance(one, int) and 0 <= one < 2**50 for one in (size, offset)):
+    if not all(type(one) is int and 0 <= one < 2**50 for one in (size, offset)):
         raise ValueError("size_bytes and offset must be numbers of bytes")
     if not _HEX.fullmatch(digest):
         raise ValueError("sha256 must be 64 hex digits")

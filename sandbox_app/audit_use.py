@@ -13,7 +13,7 @@ from sandbox_app.models import Outcome
 from sandbox_app.models_audit import AuditKind, AuditRecord
 
 SPANS = ((1, "A day"), (7, "7 days"), (30, "30 days"), (90, "90 days"), (365, "A year"))
-HOURS_UP_TO_DAYS = 7
+HOUR, DAY = 3_600, 86_400
 LINES_MOST = 8
 CACHED_SECONDS = 60
 GROUPED = ("tool", "user")
@@ -22,7 +22,7 @@ Counts = dict[str, dict[int, list[int]]]
 
 
 def audit_use(days: int, by: str) -> dict[str, Any]:
-    """Return runs and failures by hour (up to 7 days) or day (UTC), for the eight most used of `by` each.
+    """Return runs and failures by hour, six hours or day (UTC), for the eight most used of `by` each.
 
     `by` is "tool" or "user". Shape: {"t": [seconds], "step": seconds, "lines": [{"name", "runs": [int],
     "failed": [int]}], "left_out": int, "total": {"runs", "failed"}}. Counted anew each minute.
@@ -31,7 +31,7 @@ def audit_use(days: int, by: str) -> dict[str, Any]:
     known = cache.get(key)
     if isinstance(known, dict):
         return known
-    step = 3600 if days <= HOURS_UP_TO_DAYS else 86_400
+    step = HOUR if days == 1 else 6 * HOUR if days <= 7 else DAY
     now = timezone.now()
     first = int((now - timedelta(days=days)).timestamp()) // step * step + step
     counts = _counts(datetime.fromtimestamp(first, UTC), step, by)
@@ -63,7 +63,7 @@ def _counts(since: datetime, step: int, by: str) -> Counts:
     if first is None:
         return {}
     # UTC as text up to the hour or day: what a vendor makes of dates costs more than the counting.
-    length = 13 if step == 3600 else 10
+    length = 10 if step == DAY else 13
     at = "to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24')" if connection.vendor == "postgresql" else "at"
     column = "tool_name" if by == "tool" else "user_label"
     counts: Counts = {}
@@ -76,7 +76,7 @@ def _counts(since: datetime, step: int, by: str) -> Counts:
         )
         for name, bucket, runs, failed in cursor.fetchall():
             place = counts.setdefault(_person(name) if by == "user" else name or "–", {})
-            seconds = _seconds(bucket)
+            seconds = _seconds(bucket) // step * step
             before = place.get(seconds, [0, 0])
             place[seconds] = [before[0] + int(runs), before[1] + int(failed)]
     return counts

@@ -17,7 +17,7 @@ import structlog
 from sandbox_app.job import Ending
 from sandbox_app.models import ToolRun
 from sandbox_app.services import tool_run_cancel
-from sandbox_app.waiting import ending_read, on_thread, run_follow
+from sandbox_app.waiting import artifacts_wait, ending_read, on_thread, run_follow
 from sparkweb.accounts.actor import Actor
 
 log = structlog.get_logger(__name__)
@@ -54,10 +54,7 @@ async def answer_of(run: ToolRun, ending: Ending) -> dict[str, Any]:
     """What older clients know of a run's end, and how it ended exactly."""
     from sandbox_app.serializers_runs import ArtifactSerializer
 
-    def artifacts() -> list[dict[str, Any]]:
-        rows = run.artifacts.select_related("run")
-        return [dict(row) for row in ArtifactSerializer(rows, many=True).data]
-
+    rows = await artifacts_wait(run, ending)
     failed = ending.reason or ending.stderr.strip()[-2000:] or f"exit code {ending.exit_code}"
     return {
         "success": ending.outcome == "ok",
@@ -70,7 +67,7 @@ async def answer_of(run: ToolRun, ending: Ending) -> dict[str, Any]:
         "stderr": ending.stderr,
         "result": ending.result,
         "truncated": ending.truncated,
-        "artifacts": await on_thread(artifacts) if ending.artifacts or ending.truncated else [],
+        "artifacts": [dict(row) for row in ArtifactSerializer(rows, many=True).data],
     }
 
 
@@ -87,8 +84,14 @@ async def call_answer(
                 ended = True
                 yield orjson.dumps(await answer(run, ending_read(entry["ending"])))
     finally:
-        if not ended and not run.detached:
-            _later(_cancel(run, actor))
+        if not ended:
+            leave(run, actor)
+
+
+def leave(run: ToolRun, actor: Actor) -> None:
+    """Whoever waited for a run has gone, and takes it along unless it is detached."""
+    if not run.detached:
+        _later(_cancel(run, actor))
 
 
 async def events(run: ToolRun, actor: Actor, after: str) -> AsyncIterator[bytes]:

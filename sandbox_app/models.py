@@ -96,10 +96,11 @@ class ToolSession(models.Model):
     size_bytes = models.BigIntegerField(default=256 * 2**20)
     inodes = models.PositiveIntegerField(default=16_384)
     used_bytes = models.BigIntegerField(null=True, blank=True)
-    starts = models.PositiveIntegerField(
-        default=0, help_text="Containers that it has had; what was in the memory of the one before is gone."
+    containers = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="By tool: when its container began, and how many it has had; each took variables along.",
     )
-    started_at = models.DateTimeField(null=True, blank=True, help_text="When its container began.")
     created_at = models.DateTimeField(default=timezone.now)
     used_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()

@@ -25,12 +25,13 @@ RUNS_MOST = 500
 
 @dataclass
 class RunsSeen:
-    """The runs that each node knows, by its newest report: (run, generation). Any thread may use it.
+    """What each node's newest report knows: runs (run, generation) and pools (tool, policy).
 
-    `changed` wakes reconcile: something ended, or was taken.
+    Any thread may use it. `changed` wakes reconcile: something ended, or was taken.
     """
 
     runs: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    pools: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     changed: threading.Event = field(default_factory=threading.Event)
     _absent_since: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -66,6 +67,13 @@ def sandbox_reported(node_name: str, section: Any, _report: dict[str, Any]) -> N
     sessions_reported(node_name, section.get("sessions") if isinstance(section, dict) else None)
     if isinstance(section, dict):
         build_reported(node_name, section)
+    pools = section.get("pools") if isinstance(section, dict) else None
+    if isinstance(pools, list):
+        SEEN.pools[node_name] = {
+            (str(row.get("tool")), str(row.get("policy")))
+            for row in pools[:RUNS_MOST]
+            if isinstance(row, dict)
+        }
     rows = section.get("runs") if isinstance(section, dict) else None
     if not isinstance(rows, list):
         SEEN.report(node_name, None)
@@ -134,7 +142,7 @@ def figures_of(run: ToolRun, data: dict[str, Any]) -> dict[str, Any]:
         "duration_ms": _number(data.get("duration_ms")),
         "cpu_ms": _number(data.get("cpu_ms")),
         "memory_peak_bytes": _whole(data.get("memory_peak_bytes"), 0, 2**60),
-        "warm": data.get("warm") is True,
+        "warm": run.warm or data.get("warm") is True,
         "started_at": run.started_at or run.sent_at,
     }
 

@@ -21,30 +21,35 @@ MIB = 2**20
 class Place:
     """One online node: the memory that runs may take there, and its sandbox as it reports it.
 
-    `free_bytes` is None where it was not reported; `sandbox` is {} for an agent without one.
+    `free_bytes` is None where it was not reported; `sandbox` is {} for an agent without one, and None
+    where no report can be read: the node itself knows better then, and refuses.
     """
 
     node: Node
     free_bytes: int | None
-    sandbox: Mapping[str, Any]
+    sandbox: Mapping[str, Any] | None
 
     def has_image(self, image: str) -> bool:
         """Whether the image may be there: a node reports of the standard one alone."""
+        if self.sandbox is None:
+            return True
         told = self.sandbox.get("image") or {}
         return bool(self.sandbox) and (told.get("name") != image or told.get("status") == "ok")
 
     def has_runtime(self, runtime: str) -> bool:
-        return not runtime or runtime in (self.sandbox.get("runtimes") or ())
+        return not runtime or self.sandbox is None or runtime in (self.sandbox.get("runtimes") or ())
 
 
 def places() -> list[Place]:
     """Every online node, with what its newest report says."""
     nodes = list(Node.objects.filter(status=NodeStatus.ONLINE))
     snapshots = node_snapshots([node.name for node in nodes])
-    return [_place(node, (snapshots[node.name] or {}).get("report") or {}) for node in nodes]
+    return [_place(node, (snapshots[node.name] or {}).get("report")) for node in nodes]
 
 
-def _place(node: Node, report: Mapping[str, Any]) -> Place:
+def _place(node: Node, report: Mapping[str, Any] | None) -> Place:
+    if not report:
+        return Place(node, None, None)
     available = (report.get("host") or {}).get("memory_available_bytes")
     sandbox = report.get("sandbox")
     free = available - settings.SANDBOX_RESERVE_MB * MIB if isinstance(available, int) else None

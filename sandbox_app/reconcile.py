@@ -15,6 +15,7 @@ from sandbox_app.dispatch import UNDER_WAY, queue_dispatch, run_cancel_send, run
 from sandbox_app.ending import run_end
 from sandbox_app.models import Outcome, RunDesired, RunState, ToolRun
 from sandbox_app.observing import SEEN, RunsSeen
+from sandbox_app.pools_wanted import POOL_KEEPER
 
 EVERY_SECONDS = 1.0
 NUDGE_EVERY_SECONDS = 5.0
@@ -47,6 +48,7 @@ class RunReconciler:
             else:
                 self._waiting(run, now)
         queue_dispatch()
+        POOL_KEEPER.pools_keep()
         return len(runs)
 
     def _waiting(self, run: ToolRun, now: datetime) -> None:

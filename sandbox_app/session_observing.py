@@ -19,6 +19,7 @@ NUDGE_EVERY_SECONDS = 5.0
 UNKNOWN_SECONDS = 30.0
 USED_EVERY_SECONDS = 5.0
 SESSIONS_MOST = 2000
+TOOLS_MOST = 100
 _UID_LENGTH = 36
 
 
@@ -103,16 +104,18 @@ def sessions_reported(node_name: str, entries: Any, seen: SessionsSeen = SEEN) -
 
 
 def tool_session_ready(node_name: str, data: dict[str, Any]) -> None:
-    """A container of the session has begun; the one before it, if any, took its state along."""
+    """A container of one tool has begun in the session; the one before it, if any, took its state along."""
     session = _session(node_name, data)
     if session is None or session.state != SessionState.LIVE:
         return
     kind = data.get("workspace")
     session.workspace = WorkspaceKind(kind) if kind in WorkspaceKind.values else WorkspaceKind.UNKNOWN
     session.workspace_note = _text(data.get("note"), 300)
-    session.starts += 1
-    session.started_at = timezone.now()
-    session.save(update_fields=["workspace", "workspace_note", "starts", "started_at"])
+    tool = _text(data.get("tool"), 64)
+    if tool in session.containers or len(session.containers) < TOOLS_MOST:
+        count = int(session.containers.get(tool, {}).get("count", 0)) + 1
+        session.containers[tool] = {"began_at": timezone.now().isoformat(), "count": count}
+    session.save(update_fields=["workspace", "workspace_note", "containers"])
 
 
 def tool_session_ended(node_name: str, data: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from sandbox_app.models import SessionState, ToolSession, WorkspaceKind
 
@@ -28,7 +29,7 @@ class SessionRow:
             return "", "Ended"
         if self.session.state == SessionState.ENDING or self.session.expires_at <= self.now:
             return "busy", "Ending"
-        return ("good", "Live") if self.session.starts else ("", "Not used yet")
+        return ("good", "Live") if self.session.containers else ("", "Not used yet")
 
     @property
     def kind(self) -> str:
@@ -50,9 +51,10 @@ class SessionRow:
         return (self.used_percent or 0.0) >= TIGHT_PERCENT
 
     @property
-    def lost(self) -> bool:
-        """Whether an earlier container took its variables along."""
-        return self.session.starts > 1
+    def containers(self) -> list[tuple[str, datetime | None, int]]:
+        """By tool: since when its variables are kept, and how many containers took earlier ones along."""
+        rows = sorted(self.session.containers.items())
+        return [(tool, parse_datetime(row["began_at"]), row["count"] - 1) for tool, row in rows]
 
 
 def session_rows(sessions: Iterable[ToolSession]) -> list[SessionRow]:

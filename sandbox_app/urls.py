@@ -1,9 +1,11 @@
-from django.urls import path
+from django.urls import path, re_path
 
-from sandbox_app import views_audit, views_images, views_nodes, views_run_list, views_tools
+from sandbox_app import views_audit, views_images, views_nodes, views_run_list, views_runs, views_tools
+from sandbox_app.mcp.views import Mcp
 
 # A tool's own page comes last: no tool may be called like what stands before it (toolfile.RESERVED).
 urlpatterns = [
+    re_path(r"^mcp/?$", Mcp.as_view(), name="mcp"),
     path("node/tool-arguments/", views_nodes.tool_arguments, name="node_tool_arguments"),
     path("node/tool-folder/", views_nodes.tool_folder, name="node_tool_folder"),
     path("node/tool-artifacts/", views_nodes.tool_artifacts, name="node_tool_artifacts"),
@@ -23,6 +25,11 @@ urlpatterns = [
     path("tools/image/nodes/", views_images.tool_image_list, name="tool_image_list"),
     path("tools/image/build/", views_images.tool_image_build, name="tool_image_build"),
     path("tools/image/builds/<slug:uid>/cancel/", views_images.tool_image_cancel, name="tool_image_cancel"),
+    path("tools/runs/<str:uid>/", views_runs.tool_run, name="tool_run"),
+    path("tools/runs/<str:uid>/panel/", views_runs.tool_run_panel, name="tool_run_panel"),
+    path("tools/runs/<str:uid>/cancel/", views_runs.tool_run_cancel_view, name="tool_run_cancel"),
+    path("tools/runs/<str:uid>/approve/", views_runs.tool_run_approve_view, name="tool_run_approve"),
+    path("tools/runs/<str:uid>/deny/", views_runs.tool_run_deny_view, name="tool_run_deny"),
     path("tools/<str:name>/", views_tools.tool, name="tool"),
     path("tools/<str:name>/run/", views_tools.tool_try, name="tool_try"),
     path("tools/<str:name>/change/", views_tools.tool_change_view, name="tool_change"),

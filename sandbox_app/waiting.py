@@ -16,7 +16,7 @@ from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 
 from sandbox_app.job import Ending
-from sandbox_app.models import ToolRun
+from sandbox_app.models import Artifact, ToolRun
 from sparkweb.shared_streams import shared_streams
 from sparkweb.streams import Entry, Gap, StreamsDown
 
@@ -24,6 +24,7 @@ from sparkweb.streams import Entry, Gap, StreamsDown
 BLOCK_SECONDS = 1.0
 # Between two questions to the row while Redis does not answer.
 ROW_EVERY_SECONDS = 0.5
+ARTIFACTS_EVERY_SECONDS = 0.05
 T = TypeVar("T")
 _THREADS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runs")
 
@@ -109,6 +110,22 @@ async def run_wait(run: ToolRun, timeout_seconds: float | None = None) -> Ending
     except TimeoutError:
         return None
     return None
+
+
+async def artifacts_wait(run: ToolRun, ending: Ending, timeout_seconds: float = 10.0) -> list[Artifact]:
+    """The files of a run that has ended, which its node sends after the end: as many as came in time."""
+
+    def read() -> list[Artifact]:
+        return list(Artifact.objects.filter(run=run).select_related("run"))
+
+    if not ending.artifacts:
+        return []
+    deadline = asyncio.get_running_loop().time() + timeout_seconds
+    while len(rows := await on_thread(read)) < len(ending.artifacts):
+        if asyncio.get_running_loop().time() > deadline:
+            break
+        await asyncio.sleep(ARTIFACTS_EVERY_SECONDS)
+    return rows
 
 
 def ending_read(told: dict[str, Any]) -> Ending:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sparkweb.config import SANDBOX_RESERVE_MB  # noqa: F401
 from sparkweb.env import env_int
 
 SANDBOX_USER_RUNS = env_int(

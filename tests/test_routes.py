@@ -54,7 +54,7 @@ class Route:
 
     @property
     def is_api(self) -> bool:
-        return self.path.startswith(("/api", "/metrics"))
+        return self.path.startswith(("/api", "/metrics", "/mcp"))
 
 
 PAGES = """
@@ -154,6 +154,11 @@ storage_job_cancel      POST  /storage-jobs/{uid}/cancel/     operator
 storage_job_again       POST  /storage-jobs/{uid}/again/      operator
 tools                   GET   /tools/                         viewer
 tools_reload            POST  /tools/reload/                  admin
+tool_run                GET   /tools/runs/{uid}/              viewer
+tool_run_panel          GET   /tools/runs/{uid}/panel/        viewer
+tool_run_cancel         POST  /tools/runs/{uid}/cancel/       viewer
+tool_run_approve        POST  /tools/runs/{uid}/approve/      operator
+tool_run_deny           POST  /tools/runs/{uid}/deny/         operator
 tool                    GET   /tools/echo/                    viewer
 tool_runs               GET   /tools/runs/                    viewer
 tool_run_again          POST  /tools/runs/{uid}/again/        viewer
@@ -313,6 +318,7 @@ api_tool                     GET     /api/tools/echo                     viewer
 api_tool                     PATCH   /api/tools/echo                     admin
 api_tools_openai             GET     /api/tools-openai                   viewer
 api_tools_reload             POST    /api/reload                         admin
+mcp                          POST    /mcp                                viewer
 api_sandbox_image            GET     /api/sandbox-image                  viewer
 api_image_builds             POST    /api/sandbox-image/builds           admin
 api_image_build              GET     /api/sandbox-image/builds/00000000000000aa viewer
@@ -405,7 +411,7 @@ def test_every_method_of_the_api_stands_in_the_table() -> None:
     answered = {
         (entry.name, method)
         for where, entry in OURS
-        if where.lstrip("^").startswith(("api/", "metrics"))
+        if where.lstrip("^").startswith(("api/", "metrics", "mcp"))
         for method in _methods(entry)
     }
     assert answered == listed

@@ -131,7 +131,9 @@ class EngineWatch:
             log.debug("an engine gives no figures", container=container_id[:12], reason=str(error))
         status, body = answer or (0, b"")
         reading = reading_of(probe.kind, probe.model, body) if status == 200 else None
-        clients = self._clients(container_id, probe) if reading else set()
+        clients = (
+            self._clients(container_id, probe) if reading and self._wanted(container_id, reading) else None
+        )
         now = time.monotonic()
         with self._lock:
             watched = self._watched.get(container_id)
@@ -142,6 +144,13 @@ class EngineWatch:
             if status in SAYS_NOTHING or status == 200:
                 watched.take(reading, now)
             watched.due_at = now + (EVERY_SECONDS_WHEN_SILENT if watched.answers is False else EVERY_SECONDS)
+
+    def _wanted(self, container_id: str, reading: Reading) -> bool:
+        with self._lock:
+            watched = self._watched.get(container_id)
+            return watched is not None and watched.pulse.wants_clients(
+                reading, time.monotonic(), self._patience_seconds
+            )
 
     def _clients(self, container_id: str, probe: ProbeSpec) -> set[str]:
         pid = self._pid_of(container_id)

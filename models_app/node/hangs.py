@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from models_app.node.engine_figures import Reading
 
 REST_MOST = 64
+LOOKS = 4  # at who is connected, within the patience; the kernel walks all its sockets for each
 
 
 @dataclass
@@ -33,16 +34,24 @@ class Pulse:
     _fed_at: float = 0.0
     _rest: int = 1
     _clients: dict[str, float] = field(default_factory=dict)
+    _looked_at: float = float("-inf")
 
-    def feed(self, reading: Reading, clients: Collection[str], now: float) -> None:
-        """Take over a reading, and who is connected."""
+    def wants_clients(self, reading: Reading, now: float, patience_seconds: float) -> bool:
+        """Whether who is connected should be looked up: by its figures the engine has nothing to do."""
+        if not reading.counts_tokens or patience_seconds <= 0:
+            return False
+        silent = reading.progress == self._progress and not _requests(reading)
+        return silent and now - self._looked_at >= patience_seconds / LOOKS
+
+    def feed(self, reading: Reading, clients: Collection[str] | None, now: float) -> None:
+        """Take over a reading, and who is connected; None where nobody looked."""
         if not reading.counts_tokens:
             return
         self._fed_at = now
-        self._clients = {client: self._clients.get(client, now) for client in clients}
-        self._busy = sum(
-            int(reading.figures.get(name) or 0) for name in ("requests_running", "requests_waiting")
-        )
+        if clients is not None:
+            self._clients = {client: self._clients.get(client, now) for client in clients}
+            self._looked_at = now
+        self._busy = _requests(reading)
         moved = self.moved_at is None or reading.progress != self._progress
         self._progress = reading.progress
         if moved or not (self._busy or self._clients):
@@ -73,3 +82,7 @@ class Pulse:
         """Someone waits, or the engine has stopped telling its figures."""
         longest = max((now - since for since in self._clients.values()), default=0.0)
         return self._busy > 0 or longest >= patience_seconds or now - self._fed_at >= patience_seconds
+
+
+def _requests(reading: Reading) -> int:
+    return sum(int(reading.figures.get(name) or 0) for name in ("requests_running", "requests_waiting"))

@@ -11,10 +11,9 @@ from typing import Any
 import structlog
 
 from sandbox_app.job import Job, SessionJob
-from sandbox_app.node.container import SandboxContainer, StartFailed
+from sandbox_app.node.container import SandboxContainer
 from sandbox_app.node.pool import PoolKey
-from sandbox_app.node.telling import RunJournal
-from sandbox_app.node.workspaces import Workspace, Workspaces
+from sandbox_app.node.workspaces import Workspace, WorkspaceRefused, Workspaces
 
 log = structlog.get_logger(__name__)
 
@@ -35,22 +34,23 @@ class Held:
 class HeldContainers:
     """All of a node. Any thread may call.
 
-    `launch` makes a container of a key with a workspace, `discard` removes one.
+    `launch` makes a container of a key with a workspace, `discard` removes one, `tell` is told the fact
+    `tool_session_ready` of each, and `fence` says whether a session has not been ended meanwhile.
     """
 
     def __init__(
         self,
         workspaces: Workspaces,
-        journal: RunJournal,
-        tell: Callable[[str, dict[str, Any]], None],
         launch: Callable[[PoolKey, SessionJob, Workspace], SandboxContainer],
         discard: Callable[[SandboxContainer], None],
+        tell: Callable[[str, dict[str, Any]], None],
+        fence: Callable[[str, int], bool],
     ) -> None:
         self._workspaces = workspaces
-        self._journal = journal
-        self._tell = tell
         self._launch = launch
         self._discard = discard
+        self._tell = tell
+        self._fence = fence
         self._held: dict[tuple[str, PoolKey], Held] = {}
         self._told: dict[str, Workspace] = {}
         self._lock = threading.Lock()
@@ -75,33 +75,18 @@ class HeldContainers:
 
         Raises StartFailed, WorkspaceRefused.
         """
-        session = held.session
-        if not self._journal.fence(session.uid, session.generation):
-            raise StartFailed("This session has ended.", "refused")
         if held.container is not None and held.container.is_alive:
             return held.container, True
         self._let_go(held)
+        session = held.session
+        if not self._fence(session.uid, session.generation):
+            raise WorkspaceRefused("The session of this call has ended.", "session_ended")
         workspace = self._workspaces.open(session)
-        self._ready_tell(session, workspace)
-        held.container = self._launch(held.key, held.session, workspace)
-        return held.container, False
-
-    def _ready_tell(self, session: SessionJob, workspace: Workspace) -> None:
-        """Say once which workspace a session has got."""
         with self._lock:
-            known = self._told.get(session.uid)
             self._told[session.uid] = workspace
-        if known != workspace:
-            self._tell(
-                "tool_session_ready",
-                {
-                    "session": session.uid,
-                    "generation": session.generation,
-                    "workspace": workspace.kind,
-                    "note": workspace.note,
-                    "size_bytes": session.size_bytes,
-                },
-            )
+        held.container = self._launch(held.key, session, workspace)
+        self._tell("tool_session_ready", _ready(held, workspace))
+        return held.container, False
 
     def drop(self, held: Held) -> None:
         """Its container is of no more use: it was ended, or nobody knows what is in it."""
@@ -163,3 +148,23 @@ class HeldContainers:
                     self._workspaces.release(held.session.uid)
             finally:
                 held.lock.release()
+        self._unused_release()
+
+    def _unused_release(self) -> None:
+        """Unmount what an earlier agent, or a container that is gone, left mounted."""
+        for uid in self._workspaces.mounted():
+            with self._lock:
+                used = any(place[0] == uid for place in self._held)
+            if not used:
+                self._workspaces.release(uid)
+
+
+def _ready(held: Held, workspace: Workspace) -> dict[str, Any]:
+    return {
+        "session": held.session.uid,
+        "generation": held.session.generation,
+        "tool": held.key.tool,
+        "workspace": workspace.kind,
+        "note": workspace.note,
+        "size_bytes": held.session.size_bytes,
+    }

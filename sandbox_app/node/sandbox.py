@@ -95,7 +95,7 @@ class NodeSandbox:
             folder / "pools.json",
         )
         self._held = HeldContainers(
-            workspaces, journal, self._teller.tell, self._launcher.for_session, self._launcher.end
+            workspaces, self._launcher.for_session, self._launcher.end, self._teller.tell, journal.fence
         )
         self._executor = ThreadPoolExecutor(RUNS_AT_ONCE, "sandbox-run")
         self._live: dict[str, LiveRun] = {}

@@ -195,6 +195,10 @@ class Workspaces:
             })  # fmt: skip
         return entries
 
+    def mounted(self) -> list[str]:
+        """The sessions whose image is mounted now."""
+        return [target.name for target in mounts.mounts_below(self._mnt) if _UID.fullmatch(target.name)]
+
     def listed(self) -> list[str]:
         """The sessions that have an image here, also after a restart of the agent."""
         try:

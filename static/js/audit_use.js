@@ -4,17 +4,19 @@ import { HistoryChart } from "./history_chart.js";
 
 const uses = JSON.parse(document.getElementById("use-data")?.textContent ?? "{}");
 const parent = document.querySelector("[data-use-panels]");
+const STEPS = { 3600: "hour", 21600: "6 hours" };
 const TITLES = { tool: { runs: "Runs by tool", failed: "Failures by tool" }, user: { runs: "Runs by person", failed: "Failures by person" } };
 
 function panel(by, what) {
   const { t, step, lines, left_out: leftOut } = uses[by];
   const section = fromTemplate("use-panel");
-  const title = `${TITLES[by][what]}, each ${step === 3600 ? "hour" : "day"}`;
+  const title = `${TITLES[by][what]}, each ${STEPS[step] ?? "day"}`;
   setText(section.querySelector("[data-title]"), title);
   section.querySelector("[data-plot]").setAttribute("aria-label", title);
   parent.append(section);
   const view = { start: t[0], end: t.at(-1) };
-  const shown = lines.map((line, place) => ({ label: line.name, place }));
+  // The fifth colour of charts is as green as the first.
+  const shown = lines.map((line, place) => ({ label: line.name, place: place < 4 ? place : place + 1 }));
   const chart = new HistoryChart(section, { unit: "count", left_out: leftOut }, shown, view, (start, end) => {
     const inside = Math.max(t[0], start) < Math.min(t.at(-1), end);
     Object.assign(view, inside && end - start >= 2 * step ? { start: Math.max(t[0], start), end: Math.min(t.at(-1), end) } : { start: t[0], end: t.at(-1) });

@@ -10,8 +10,10 @@ const FORMATS = {
   count: (value) => count(Math.round(value)),
 };
 const COLOURS = ["--series-0", "--series-1", "--series-2", "--series-3", "--good", "--warn", "--bad", "--busy"];
+const WHOLE = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((one) => one * 10 ** power)).flat();
 // Steps of an axis of bytes: powers of two, so that its marks read 16 GiB, 32 GiB.
 const BINARY = Array.from({ length: 50 }, (_, power) => 2 ** power);
+const INCRS = { bytes: { incrs: BINARY }, count: { incrs: WHOLE } };
 const TONES = { good: "--good", bad: "--bad", warn: "--warn", calm: "--ink-3" };
 
 function colour(name, share = 1) {
@@ -79,7 +81,7 @@ export class HistoryChart {
       height: this.box.clientHeight || 190,
       legend: { show: false },
       padding: [8, 8, 0, 0],
-      axes: [axis, { ...axis, size: 80, ...(this.panel.unit === "bytes" ? { incrs: BINARY } : {}), values: (_plot, ticks) => ticks.map((value) => this.words(value)) }],
+      axes: [axis, { ...axis, size: 80, ...(INCRS[this.panel.unit] ?? {}), values: (_plot, ticks) => ticks.map((value) => this.words(value)) }],
       scales: {
         x: { time: true, range: () => [this.view.start, this.view.end] },
         y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), top ?? Math.max((high ?? 0) * 1.08, this.panel.unit === "bytes" ? 2 ** 20 : 1)] },

@@ -94,6 +94,29 @@ def test_a_client_that_stays_although_the_engine_says_it_is_idle() -> None:
     assert made.hang.startswith("It hangs: a client waits, nothing has moved for")
 
 
+def test_who_is_connected_is_looked_up_only_where_it_can_tell_something() -> None:
+    made = Pulse()
+    made.feed(reading(0, 0, 100), None, 0)
+    assert made.wants_clients(reading(0, 0, 100), 5, PATIENCE)
+    assert not made.wants_clients(reading(0, 0, 101), 5, PATIENCE), "it moves"
+    assert not made.wants_clients(reading(1, 0, 100), 5, PATIENCE), "its figures say that someone waits"
+    assert not made.wants_clients(Reading({"requests_running": 0}), 5, PATIENCE), "it counts no tokens"
+    assert not made.wants_clients(reading(0, 0, 100), 5, 0)
+    made.feed(reading(0, 0, 100), {"0A000001:D431"}, 5)
+    assert not made.wants_clients(reading(0, 0, 100), 15, PATIENCE)
+    assert made.wants_clients(reading(0, 0, 100), 20, PATIENCE)
+
+
+def test_a_client_is_noticed_when_it_is_looked_up_now_and_then() -> None:
+    made, looks = Pulse(), 0
+    for at in range(0, 130, 5):
+        look = made.wants_clients(reading(), at, PATIENCE)
+        looks += look
+        made.feed(reading(), {"0A000001:D431"} if look else None, at)
+    assert looks <= 10
+    assert made.wants_token(129, PATIENCE)
+
+
 def test_clients_that_come_and_go_are_no_sign() -> None:
     made = Pulse()
     for at in range(0, 300, 5):

@@ -14,6 +14,7 @@ from metrics_app.models import Node
 from sandbox_app import session_files
 from sandbox_app.models import ToolSession
 from sandbox_app.session_files import EXCHANGE
+from sandbox_app.session_observing import tool_session_ready
 from sandbox_app.session_wire import PIECE_BYTES, Answer
 from sparkweb.accounts.models import AuditEntry, Role, User
 from tests.factories import NodeFactory, UserFactory
@@ -299,11 +300,13 @@ def test_pages_of_a_session_are_its_owners(
 
 
 def test_lost_variables_and_memory_are_told(client_of: Any, operator: User, uid: str) -> None:
-    ToolSession.objects.update(
-        starts=2, workspace="tmpfs", workspace_note="Files are kept in memory: no root"
-    )
+    note = "Files are kept in memory: no root"
+    ToolSession.objects.update(workspace="tmpfs", workspace_note=note)
     panel = client_of(operator).get(f"/tools/sessions/{uid}/panel/").content.decode()
     assert "Files are kept in memory: no root. They go with the container" in panel
-    ToolSession.objects.update(started_at=ToolSession.objects.get().created_at)
+    for tool in ("code", "bash", "code"):
+        fact = {"session": uid, "workspace": "ext4", "tool": tool}
+        tool_session_ready("spark-1", fact)
     panel = client_of(operator).get(f"/tools/sessions/{uid}/panel/").content.decode()
-    assert "when its 2nd container began; those of before are gone" in panel
+    assert panel.count("those of the container before are gone") == 1
+    assert "in memory" not in panel

@@ -282,11 +282,16 @@ def test_what_is_left_of_a_deleted_owners_session_goes_too(
 def test_a_container_that_begins_anew_is_counted(operator: User, node: Node) -> None:
     session = make(operator, node)
     fact = {"session": session.uid, "generation": 1, "workspace": "tmpfs", "note": "no root", "size_bytes": 1}
-    tool_session_ready("spark-2", fact)
-    tool_session_ready("spark-1", fact)
-    tool_session_ready("spark-1", fact)
+    for node_name, tool in (
+        ("spark-2", "bash"),
+        ("spark-1", "bash"),
+        ("spark-1", "code"),
+        ("spark-1", "bash"),
+    ):
+        tool_session_ready(node_name, {**fact, "tool": tool})
     row = ToolSession.objects.get()
-    assert (row.workspace, row.workspace_note, row.starts) == ("tmpfs", "no root", 2)
+    assert (row.workspace, row.workspace_note) == ("tmpfs", "no root")
+    assert {tool: told["count"] for tool, told in row.containers.items()} == {"bash": 2, "code": 1}
 
 
 @pytest.mark.parametrize(

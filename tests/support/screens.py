@@ -48,6 +48,7 @@ from tests.support import frames
 from tests.support.alert_data import alerts_seed, energy_seed, flight_seed
 from tests.support.fabric_data import fabric_report, fabric_seed
 from tests.support.history_data import history_seed
+from tests.support.page_audit import audit_seed
 from tests.support.page_data import seed
 from tests.support.page_storage import storage_seed
 from tests.support.page_tools import tools_seed
@@ -262,6 +263,10 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "launch-adopted": (adopted_launch(), "gb10", None),
         "launch-guardian": (ended_by_guardian(), "gb10", None),
         "tools": ("/tools/", "gb10", None),
+        "tool-runs": ("/tools/runs/", "gb10", None),
+        "tool-audit": ("/tools/audit/", "gb10", None),
+        "tool-audit-record": ("/tools/audit/8/", "gb10", None),
+        "tool-audit-use": ("/tools/audit/use/", "gb10", None),
         "tool": ("/tools/code_execution/", "gb10", None),
         "tool-decisions": ("/tools/web_fetch/", "gb10", wrong_decision),
         "tool-refused": ("/tools/weather/", "gb10", None),
@@ -327,6 +332,8 @@ def main() -> None:
             "empty-schedules": "/schedules/",
             "empty-tools": "/tools/",
             "empty-webhooks": "/webhooks/",
+            "empty-tool-audit": "/tools/audit/",
+            "empty-tool-runs": "/tools/runs/",
         }
         cookie = session_of(admin)
         for name, url in empty.items():
@@ -340,11 +347,13 @@ def main() -> None:
         alerts_seed("spark-1")
         storage_seed(timezone.now(), admin)
         tools_seed(timezone.now(), admin)
+        again = audit_seed(timezone.now(), admin)
         energy_seed("spark-1")
         flight_seed("spark-1")
         history_seed("spark-1", now=time.time(), seconds=3 * 86400)
         snapshot_store(redis, "spark-1", frames.report(now=time.time()), time.time())
-        for name, (url, kind, act) in pages().items():
+        compare = ("/tools/runs/" + again.uid + "/compare/", "gb10", None)
+        for name, (url, kind, act) in {**pages(), "tool-run-compare": compare}.items():
             if not only or name in only:
                 take(browser, base, cookie, folder, name, url, kind, act)
         if not only or "fabric" in only:
