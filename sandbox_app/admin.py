@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from sandbox_app import admin_audit, admin_sessions  # noqa: F401 - they register
 from sandbox_app.forms_tools import ToolDecisionForm
-from sandbox_app.models import ImageBuild, Tool
+from sandbox_app.models import ImageBuild, ManagedService, Tool
 from sandbox_app.tool_changes import tool_change
 from sparkweb.admin_base import ReadOnlyAdmin, ServiceAdmin, admin_actor
 
@@ -39,3 +39,10 @@ class ImageBuildAdmin(ReadOnlyAdmin):
     list_display = ["node_name", "state", "step", "steps", "digest", "requested_by", "created_at", "ended_at"]
     list_filter = ["state", "node_name"]
     search_fields = ["node_name", "digest", "reason"]
+
+
+@admin.register(ManagedService)
+class ManagedServiceAdmin(ReadOnlyAdmin):
+    list_display = ["name", "node", "run", "state", "health", "image", "requested_by", "changed_at"]
+    list_filter = ["name", "run", "state", "health"]
+    search_fields = ["name", "node__name", "image", "message"]

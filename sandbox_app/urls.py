@@ -1,6 +1,14 @@
 from django.urls import path, re_path
 
-from sandbox_app import views_audit, views_images, views_nodes, views_run_list, views_runs, views_tools
+from sandbox_app import (
+    views_audit,
+    views_images,
+    views_nodes,
+    views_run_list,
+    views_runs,
+    views_services,
+    views_tools,
+)
 from sandbox_app.mcp.views import Mcp
 
 # A tool's own page comes last: no tool may be called like what stands before it (toolfile.RESERVED).
@@ -21,6 +29,18 @@ urlpatterns = [
     path("tools/audit/export/", views_audit.tool_audit_export, name="tool_audit_export"),
     path("tools/audit/use/", views_audit.tool_audit_use, name="tool_audit_use"),
     path("tools/audit/<int:number>/", views_audit.tool_audit_record, name="tool_audit_record"),
+    path("tools/services/", views_services.tool_services, name="tool_services"),
+    path("tools/services/nodes/", views_services.tool_service_list, name="tool_service_list"),
+    path(
+        "tools/services/<slug:name>/<slug:node>/log/",
+        views_services.tool_service_log,
+        name="tool_service_log",
+    ),
+    path(
+        "tools/services/<slug:name>/<slug:node>/<slug:verb>/",
+        views_services.tool_service_change,
+        name="tool_service_change",
+    ),
     path("tools/image/", views_images.tool_image, name="tool_image"),
     path("tools/image/nodes/", views_images.tool_image_list, name="tool_image_list"),
     path("tools/image/build/", views_images.tool_image_build, name="tool_image_build"),

@@ -1,6 +1,6 @@
 from django.urls import include, path, re_path
 
-from sandbox_app import api_audit, api_execute, api_images, api_runs, api_search, api_tools
+from sandbox_app import api_audit, api_execute, api_images, api_runs, api_search, api_services, api_tools
 from sparkweb.api import Router
 
 router = Router()
@@ -8,6 +8,8 @@ router.register("runs", api_runs.RunViewSet, basename="api_run")
 
 BUILDS = r"^sandbox-image/builds"
 BUILD = BUILDS + r"/(?P<uid>[0-9a-f]{16})"
+
+SERVICE = r"^services/(?P<name>[a-z]{1,20})/(?P<node>[a-z0-9-]{1,40})"
 
 urlpatterns = [
     re_path(r"^tools/?$", api_tools.Tools.as_view(), name="api_tools"),
@@ -30,5 +32,12 @@ urlpatterns = [
     re_path(BUILD + r"/?$", api_images.ImageBuildView.as_view(), name="api_image_build"),
     re_path(BUILD + r"/cancel/?$", api_images.ImageBuildCancelView.as_view(), name="api_image_build_cancel"),
     re_path(r"^search/?$", api_search.Search.as_view(), name="compat_search"),
+    re_path(r"^services/?$", api_services.Services.as_view(), name="api_services"),
+    re_path(SERVICE + r"/log/?$", api_services.ServiceLog.as_view(), name="api_service_log"),
+    re_path(
+        SERVICE + r"/(?P<verb>start|restart|stop)/?$",
+        api_services.ServiceChange.as_view(),
+        name="api_service_change",
+    ),
     path("", include(router.urls)),
 ]

@@ -29,11 +29,13 @@ from models_app.node.script_place import ScriptPlace
 from models_app.node.storage.agent import NodeStorage, place_configured
 from models_app.node.weights_look import Weights
 from sandbox_app.agent import SandboxParts
+from sandbox_app.agent_services import services_take
 from sandbox_app.agent_sessions import SessionDesk
 from sandbox_app.node.audit_heads import AuditHeads
 from sandbox_app.node.host_runners import host_runner
 from sandbox_app.node.image_desk import ImageDesk
 from sandbox_app.node.sandbox import NodeSandbox, SandboxSettings
+from sandbox_app.node.service_desk import ServiceDesk
 from sandbox_app.node.workspaces import Workspaces
 from sparkweb import __version__, config
 from sparkweb.adapters.docker_engine import DockerEngine
@@ -126,6 +128,14 @@ class Agent:
             group_of=container_group,
         )
         self.tools = SandboxParts(self.sandbox, ImageDesk(self.engine, self.journal, config.SANDBOX_IMAGE))
+        self.services = ServiceDesk(
+            self.engine,
+            self.journal,
+            self.streams,
+            self.node_name,
+            self.models.installation,
+            folder / "services",
+        )
         self.guardian = guardian_make(
             folder / "guardian", self.models, [self.storage.jobs.victims, self.sandbox.victims], self._acted
         )
@@ -146,6 +156,7 @@ class Agent:
         report_section("sandbox")(self.tools.section)
         report_section("kernel")(self.kernel.section)
         report_section("fabric")(self.fabric_counters)
+        report_section("services")(self.services.section)
         report_section("audit_head")(self.audit_heads.section)
         self.flight.start()
         self.sender.start()
@@ -156,6 +167,8 @@ class Agent:
         self.storage.start()
         self.sessions.start()
         self.tools.start()
+        self.services.start()
+        services_take(self.services)
         self.guardian.start()
         self.audit_heads.start()
         self.loop.start()
@@ -166,6 +179,7 @@ class Agent:
         self.flight.close()
         self.kernel.close()
         self.storage.close()
+        self.services.close()
         self.tools.close()
         self.models.close()
         self.sender.close()

@@ -203,6 +203,11 @@ SEARXNG_URL = env_url(
     "SearXNG that web_search asks, seen from the node (docs/web-search.md).",
     ("http", "https"),
 )
+SEARXNG_IMAGE = env_str(
+    "SPARKWEB_SEARXNG_IMAGE",
+    "docker.io/searxng/searxng:latest",
+    "Image of the SearXNG that is started on the page Services.",
+)
 HANG_SECONDS = env_int(
     "SPARKWEB_HANG_SECONDS",
     60,

@@ -21,7 +21,7 @@ from models_app.day import DAY, EVERY_SECONDS
 from models_app.observing import OBSERVED
 from models_app.reconcile import RECONCILER
 from models_app.storage_observing import STORAGE_RECONCILER
-from sandbox_app import image_builds
+from sandbox_app import image_builds, managed
 from sandbox_app import reconcile as sandbox
 from sandbox_app.observing import SEEN as RUNS_SEEN
 from sandbox_app.session_observing import sessions_reconcile
@@ -79,6 +79,7 @@ def main() -> None:
     sessions = Loop("sessions", sessions_reconcile, SESSIONS_EVERY_SECONDS)
     runs = Loop("runs", sandbox.RUN_RECONCILER.runs_reconcile, sandbox.EVERY_SECONDS, RUNS_SEEN.changed)
     images = Loop("images", image_builds.builds_reconcile, image_builds.EVERY_SECONDS)
+    services = Loop("services", managed.services_reconcile, managed.EVERY_SECONDS)
     links = Loop("fabric", fabric.ROUNDS.round, fabric.EVERY_SECONDS)
     outbox = OutboxLoop()
     clock = threading.Thread(target=beat.Service(app).start, name="beat", daemon=True)
@@ -89,6 +90,7 @@ def main() -> None:
     runs.start()
     sessions.start()
     images.start()
+    services.start()
     links.start()
     outbox.start()
     RECORDER.start()
@@ -101,6 +103,7 @@ def main() -> None:
         outbox.stop()
         links.stop()
         sessions.stop()
+        services.stop()
         images.stop()
         runs.stop()
         storage.stop()

@@ -172,6 +172,10 @@ tool_audit_use          GET   /tools/audit/use/               admin
 tool_audit_record       GET   /tools/audit/1/                 viewer
 tool_try                POST  /tools/echo/run/                operator
 tool_change             POST  /tools/echo/change/             admin
+tool_services           GET   /tools/services/                viewer
+tool_service_list       GET   /tools/services/nodes/          viewer
+tool_service_change     POST  /tools/services/searxng/spark-1/start/ admin
+tool_service_log        GET   /tools/services/searxng/spark-1/log/ admin
 tool_image              GET   /tools/image/                   viewer
 tool_image_list         GET   /tools/image/nodes/             viewer
 tool_image_build        POST  /tools/image/build/             admin
@@ -325,6 +329,9 @@ api_image_build              GET     /api/sandbox-image/builds/00000000000000aa 
 api_image_build_cancel       POST    /api/sandbox-image/builds/00000000000000aa/cancel admin
 compat_execute               POST    /api/execute/echo                   viewer
 compat_search                POST    /api/search                         viewer
+api_services                 GET     /api/services                       viewer
+api_service_change           POST    /api/services/searxng/spark-1/start admin
+api_service_log              GET     /api/services/searxng/spark-1/log   admin
 api_run-list                 GET     /api/runs                           viewer
 api_run-list                 POST    /api/runs                           viewer
 api_run-detail               GET     /api/runs/{uid}                     viewer
@@ -383,6 +390,7 @@ ADMIN_TABLES = {
     "sandbox_app.auditcheck", "sandbox_app.audithead", "sandbox_app.auditrecord", "sandbox_app.tool",
     "sandbox_app.toolsession",
     "sandbox_app.imagebuild",
+    "sandbox_app.managedservice",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 

@@ -1,7 +1,7 @@
 """From an order to Docker's create call: the one place where HostConfig is filled.
 
-Fixed for every container of ours: no Docker restart policy (a crash loop of a model
-can take a machine down; control restarts with backoff), no new privileges, an init
+Fixed for every container of ours: no Docker restart policy but for services (a crash loop
+of a model can take a machine down; control restarts with backoff), no new privileges, an init
 process that reaps, Docker's `local` log driver bounded to 5 files of 20 MB, no
 network but the default bridge, or the host's for a launch on several nodes.
 """
@@ -48,6 +48,12 @@ def _host_config(api: HostConfigMaker, order: ContainerOrder) -> dict[str, Any]:
             {"Name": name, "Soft": limit, "Hard": limit} for name, limit in sorted(order.ulimits.items())
         ],
     }
+    if order.service:
+        options["restart_policy"] = {"Name": "unless-stopped"}
+        options["cap_drop"] = ["ALL"]
+        options["cap_add"] = list(order.service.capabilities)
+        options["mem_limit"] = options["memswap_limit"] = order.service.memory_bytes
+        options["pids_limit"] = order.service.pids
     if order.network == "host":
         options["network_mode"] = "host"
     if order.devices:

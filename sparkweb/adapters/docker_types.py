@@ -81,7 +81,8 @@ class ContainerOrder:
     `ipc`: "host" or None; `shm_bytes` None means Docker's 64 MB; `ulimits` soft
     and hard alike, -1 for unlimited; `network`: "host" or None, Docker's bridge (in
     the host's network `ports` are checked and not published); `devices`: paths of
-    the node, a folder stands for all devices in it.
+    the node, a folder stands for all devices in it. `service`: no model, but a service
+    that Docker itself starts again unless it was stopped, with few rights and bounds.
     """
 
     name: str
@@ -99,6 +100,16 @@ class ContainerOrder:
     labels: dict[str, str] = field(default_factory=dict)
     network: str | None = None
     devices: list[str] = field(default_factory=list)
+    service: ServiceBounds | None = None
+
+
+@dataclass(frozen=True)
+class ServiceBounds:
+    """What bounds a service: memory without swap, processes, and the few capabilities that it keeps."""
+
+    memory_bytes: int
+    pids: int
+    capabilities: tuple[str, ...] = ()
 
 
 def docker_time(text: str | None) -> float | None:
