@@ -25,22 +25,31 @@ def main():
 
 
 def run(command, given, folder):
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="command-") as file:
-        file.write(command)
-        file.flush()
-        with tempfile.TemporaryFile() as stdin:
-            stdin.write(given.encode())
-            stdin.seek(0)
-            try:
-                ended = subprocess.run(["bash", file.name], stdin=stdin, cwd=folder, check=False)
-            except FileNotFoundError:
-                return refuse("This sandbox image has no Bash.", 127)
+    script, stdin = held("command", command), held("stdin", given)
+    try:
+        ended = subprocess.run(
+            ["bash", f"/proc/self/fd/{script}"], stdin=stdin, cwd=folder, pass_fds=[script], check=False
+        )
+    except FileNotFoundError:
+        return refuse("This sandbox image has no Bash.", 127)
+    finally:
+        os.close(script)
+        os.close(stdin)
     if ended.returncode < 0:
         answer(f"The command was killed by signal {-ended.returncode}.")
         return 128 - ended.returncode
     if ended.returncode:
         answer(f"The command ended with exit code {ended.returncode}.")
     return ended.returncode
+
+
+def held(name, text):
+    """A file in memory that has no place in any folder; its descriptor, at the beginning."""
+    descriptor = os.memfd_create(name)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(text.encode())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def refuse(sentence, code=2):

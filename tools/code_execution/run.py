@@ -41,21 +41,39 @@ def answer(**fields):
 
 def run_program(code, language):
     program, ending = INTERPRETERS[language]
-    with tempfile.TemporaryDirectory(prefix="code-") as folder:
-        path = os.path.join(folder, "program" + ending)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(code)
-        try:
-            ended = subprocess.run([program, path], stdin=subprocess.DEVNULL, check=False)
-        except FileNotFoundError:
-            sentence = f"This sandbox image has no {NAMES[language]}."
-            print(sentence, file=sys.stderr)
-            answer(error=sentence)
-            return 127
+    try:
+        ended = run_bash(program, code) if language == "bash" else run_file(program, code, ending)
+    except FileNotFoundError:
+        sentence = f"This sandbox image has no {NAMES[language]}."
+        print(sentence, file=sys.stderr)
+        answer(error=sentence)
+        return 127
     if ended.returncode < 0:
         answer(error=f"The program was killed by signal {-ended.returncode}.")
         return 128 - ended.returncode
     return ended.returncode
+
+
+def run_bash(program, code):
+    """From a file in memory, so that the program finds nothing of ours in its folder."""
+    script = os.memfd_create("program")
+    with open(script, "wb", closefd=False) as file:
+        file.write(code.encode())
+    os.lseek(script, 0, os.SEEK_SET)
+    command = [program, f"/proc/self/fd/{script}"]
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, pass_fds=[script], check=False)
+    finally:
+        os.close(script)
+
+
+def run_file(program, code, ending):
+    """From a file on disk, by whose name Node.js knows what it is."""
+    with tempfile.TemporaryDirectory(prefix=".code-") as folder:
+        path = os.path.join(folder, "program" + ending)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(code)
+        return subprocess.run([program, path], stdin=subprocess.DEVNULL, check=False)
 
 
 def run_python(code, session, artifacts):
