@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from sandbox_app.exceptions import ToolRefused
@@ -81,6 +81,15 @@ def tools_load(actor: Actor = SYSTEM) -> LoadReport:
     The owner's folder goes before a shipped one of the same name.
     """
     found = _found(dict(Tool.objects.values_list("folder", "name")))
+    try:
+        report = _store_all(found, actor)
+    except IntegrityError:  # somebody else loaded them at the same moment; now all are there
+        report = _store_all(found, actor)
+    _forget_old_folders()
+    return report
+
+
+def _store_all(found: dict[str, Found], actor: Actor) -> LoadReport:
     report = LoadReport()
     with transaction.atomic():
         rows = {row.name: row for row in Tool.objects.select_for_update()}
@@ -93,7 +102,6 @@ def tools_load(actor: Actor = SYSTEM) -> LoadReport:
                 report.missing.append(name)
         if report.added or report.changed or report.missing:
             audit(actor, "tools_load", "", added=report.added, changed=report.changed, missing=report.missing)
-    _forget_old_folders()
     return report
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from sandbox_app.models import Outcome, Tool, ToolRun
+from sandbox_app.selectors import runs_visible
 from sandbox_app.tool_limits import size_words
 from sandbox_app.toolfile import policy_of, runner_of
+from sparkweb.accounts.actor import Actor
 
 DAYS_COUNTED = 7
 RUNS_SHOWN = 8
@@ -46,29 +48,34 @@ def tools_usable() -> QuerySet[Tool]:
     return Tool.objects.filter(enabled=True, missing=False, problem="")
 
 
-def tool_cards() -> list[ToolCard]:
-    """Every tool for the list, in three queries."""
-    since = timezone.now() - timedelta(days=DAYS_COUNTED)
+def tool_cards(actor: Actor) -> list[ToolCard]:
+    """Every tool for the list, with those runs that the actor may see, in three queries."""
+    visible = runs_visible(actor).order_by()
     failed = Q(live=False) & ~Q(outcome__in=(Outcome.OK, Outcome.CANCELLED))
+    since = timezone.now() - timedelta(days=DAYS_COUNTED)
     counts = {
         row["tool"]: row
-        for row in ToolRun.objects.filter(created_at__gte=since)
-        .order_by()
+        for row in visible.filter(created_at__gte=since)
         .values("tool")
         .annotate(runs=Count("pk"), failed=Count("pk", filter=failed))
     }
+    of_tool = visible.filter(tool=OuterRef("pk")).order_by("-created_at", "-pk")
+    tools = list(Tool.objects.annotate(newest=Subquery(of_tool.values("pk")[:1])))
+    newest = _light(visible).in_bulk([pk for tool in tools if (pk := tool.newest)])
     cards = []
-    for tool in Tool.objects.all():
-        newest = tool.runs.defer("stdout", "stderr", "arguments", "sealed_arguments", "result").first()
+    for tool in tools:
         count = counts.get(tool.pk, {"runs": 0, "failed": 0})
-        cards.append(ToolCard(tool, newest, count["runs"], count["failed"]))
+        cards.append(ToolCard(tool, newest.get(tool.newest), count["runs"], count["failed"]))
     return cards
 
 
-def tool_runs_newest(tool: Tool) -> list[ToolRun]:
-    """The newest runs of a tool, without what they printed."""
-    columns = ("stdout", "stderr", "arguments", "sealed_arguments", "result")
-    return list(tool.runs.defer(*columns)[:RUNS_SHOWN])
+def tool_runs_newest(tool: Tool, actor: Actor) -> list[ToolRun]:
+    """The newest runs of a tool that the actor may see, without what they printed."""
+    return list(_light(runs_visible(actor)).filter(tool=tool)[:RUNS_SHOWN])
+
+
+def _light(runs: QuerySet[ToolRun]) -> QuerySet[ToolRun]:
+    return runs.select_related(None).defer("stdout", "stderr", "arguments", "sealed_arguments", "result")
 
 
 def limit_rows(tool: Tool) -> list[tuple[str, str, bool]]:

@@ -31,7 +31,7 @@ from sparkweb.refusal import Refused
 @require_safe
 def tools(request: HttpRequest) -> HttpResponse:
     """Every tool with its state and its newest run."""
-    return render(request, "sandbox_app/tools.html", {"cards": tool_cards()})
+    return render(request, "sandbox_app/tools.html", {"cards": tool_cards(actor_of(request))})
 
 
 @never_cache
@@ -98,8 +98,7 @@ def tool_try(request: HttpRequest, name: str) -> HttpResponse:
         except Refused as refused:
             form.add_error(None, refused.message)
         else:
-            messages.success(request, f"Run {run.uid} is {run.get_state_display().lower()}.")
-            return HttpResponseRedirect(reverse("tool", args=[row.name]))
+            return HttpResponseRedirect(reverse("tool_run", args=[run.uid]))
     return _page(request, row, try_form=form)
 
 
@@ -115,7 +114,7 @@ def _page(
         "try_form": try_form or TryForm(row, user, example=_example(row, request.GET.get("example", ""))),
         "tool": row,
         "limits": limit_rows(row),
-        "runs": tool_runs_newest(row),
+        "runs": tool_runs_newest(row, actor_of(request)),
         "parameters": row.definition.get("parameters") or [],
         "examples": [
             {"description": example.get("description", ""), "text": _pretty(example.get("input"))}

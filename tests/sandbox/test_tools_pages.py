@@ -65,16 +65,22 @@ def test_without_tools_the_page_says_what_to_do(client_of: ClientOf, admin: User
     assert "Read them now" not in client_of(viewer).get("/tools/").content.decode()
 
 
-def test_the_list_shows_state_and_reasons(home: Path, client_of: ClientOf, viewer: User) -> None:
+def test_the_list_shows_state_and_reasons(
+    home: Path, client_of: ClientOf, viewer: User, operator: User, admin: User
+) -> None:
     write(home, BROKEN)
     tools_load()
     Tool.objects.filter(name="web_fetch").update(enabled=False)
     Tool.objects.filter(name="web_search").update(missing=True)
     ToolRun.objects.create(
         tool=Tool.objects.get(name="code_execution"), tool_name="code_execution", tool_digest="x", live=False,
-        state="ended", outcome="memory",
+        state="ended", outcome="memory", user=operator,
     )  # fmt: skip
-    said = client_of(viewer).get("/tools/").content.decode()
+    assert "Out of memory" not in client_of(viewer).get("/tools/").content.decode()
+    assert "You have not run it yet" in client_of(viewer).get("/tools/code_execution/").content.decode()
+    assert "Out of memory" in client_of(operator).get("/tools/").content.decode()
+    assert "Out of memory" in client_of(admin).get("/tools/code_execution/").content.decode()
+    said = client_of(admin).get("/tools/").content.decode()
     for words in (
         "Ready",
         "Refused",
@@ -85,6 +91,17 @@ def test_the_list_shows_state_and_reasons(home: Path, client_of: ClientOf, viewe
         "(1 failed)",
     ):
         assert words in said, words
+
+
+def test_the_list_costs_the_same_with_many_tools_and_runs(
+    home: Path, client_of: ClientOf, admin: User, django_assert_max_num_queries: Any
+) -> None:
+    browser = client_of(admin)
+    for number in range(20):
+        tool = Tool.objects.create(name=f"t{number}")
+        ToolRun.objects.create(tool=tool, tool_name=tool.name, tool_digest="x")
+    with django_assert_max_num_queries(10):
+        assert browser.get("/tools/").status_code == 200
 
 
 def test_a_tools_page_escapes_what_its_file_says(home: Path, client_of: ClientOf, admin: User) -> None:
@@ -170,8 +187,9 @@ def test_a_form_from_the_schema_asks_for_a_run(
         "arg_ratio": "0.5", "arg_short": "x\r\ny",
     }  # fmt: skip
     browser = client_of(operator)
-    assert browser.post("/tools/mine/run/", posted).status_code == 302
+    answer = browser.post("/tools/mine/run/", posted)
     run = ToolRun.objects.get()
+    assert (answer.status_code, answer["Location"]) == (302, f"/tools/runs/{run.uid}/")
     assert arguments_of(run) == {
         "data": {"a": [1]}, "list": [1, 2], "level": 2, "sure": False, "ratio": 0.5, "short": "x\ny"
     }  # fmt: skip
