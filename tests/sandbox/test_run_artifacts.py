@@ -60,9 +60,6 @@ def piece(of: ToolRun, data: bytes, whole: bytes | None = None, **changes: Any) 
     return json.dumps(header).encode() + b"\n" + data
 
 
-JPEG = b"\xff\xd8\xff\xe0\x00\x04ab\xff\xc0\x00\x11\x08"
-
-
 def png(width: int = 1, height: int = 1) -> bytes:
     """A PNG as far as its header."""
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
