@@ -50,6 +50,8 @@ from tests.support.fabric_data import fabric_report, fabric_seed
 from tests.support.history_data import history_seed
 from tests.support.page_audit import audit_seed
 from tests.support.page_data import seed
+from tests.support.page_sessions import UID as SESSION
+from tests.support.page_sessions import files_played, sessions_seed
 from tests.support.page_storage import storage_seed
 from tests.support.page_tools import tools_seed
 from tests.support.verdict_data import judged
@@ -263,6 +265,8 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "launch-adopted": (adopted_launch(), "gb10", None),
         "launch-guardian": (ended_by_guardian(), "gb10", None),
         "tools": ("/tools/", "gb10", None),
+        "sessions": ("/tools/sessions/", "gb10", None),
+        "session": (f"/tools/sessions/{SESSION}/", "gb10", None),
         "tool-runs": ("/tools/runs/", "gb10", None),
         "tool-audit": ("/tools/audit/", "gb10", None),
         "tool-audit-record": ("/tools/audit/8/", "gb10", None),
@@ -331,6 +335,7 @@ def main() -> None:
             "empty-launches": "/launches/",
             "empty-schedules": "/schedules/",
             "empty-tools": "/tools/",
+            "empty-sessions": "/tools/sessions/",
             "empty-webhooks": "/webhooks/",
             "empty-tool-audit": "/tools/audit/",
             "empty-tool-runs": "/tools/runs/",
@@ -347,6 +352,8 @@ def main() -> None:
         alerts_seed("spark-1")
         storage_seed(timezone.now(), admin)
         tools_seed(timezone.now(), admin)
+        sessions_seed(timezone.now(), admin)
+        files_played(timezone.now())
         again = audit_seed(timezone.now(), admin)
         energy_seed("spark-1")
         flight_seed("spark-1")
