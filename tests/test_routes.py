@@ -353,6 +353,9 @@ api_session_files            PUT     /api/sessions/{session}/files       operato
 api_session_files            DELETE  /api/sessions/{session}/files       operator
 api_session_content          GET     /api/sessions/{session}/content     operator
 api_session_folders          POST    /api/sessions/{session}/folders     operator
+compat_storage               POST    /api/storage/{session}              viewer
+compat_storage_keys          GET     /api/storage/{session}/keys         viewer
+compat_storage_files         GET     /api/storage/{session}/files        operator
 """
 # What nodes send, signed with their keys: no user, key or cookie opens it (tests/link/test_http_auth.py).
 NODES = """

@@ -310,3 +310,32 @@ def test_lost_variables_and_memory_are_told(client_of: Any, operator: User, uid:
     panel = client_of(operator).get(f"/tools/sessions/{uid}/panel/").content.decode()
     assert panel.count("those of the container before are gone") == 1
     assert "in memory" not in panel
+
+
+# Storage -----------------------------------------------------------------------------
+
+
+def test_storage_of_others_and_of_nobody(
+    caller: Client, uid: str, bearer: Callable[..., Client], played: Any
+) -> None:
+    stranger = bearer(UserFactory(role=Role.OPERATOR), "operate")
+    for client, session, status in ((stranger, uid, 404), (caller, "x%00", 400), (caller, "x", 400)):
+        assert post(client, f"/api/storage/{session}", key="a", value=1).status_code == status
+        for part in ("keys", "files"):
+            assert client.get(f"/api/storage/{session}/{part}").status_code == status
+    assert played == []
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"key": "a"}, {"key": "a", "value": 1, "operation": "query"},
+             {"key": "a", "value": 1, "ttl_seconds": 0},
+             {"key": "a\0", "value": 1}, {"key": "x" * 501, "value": 1}]
+)  # fmt: skip
+def test_odd_values_are_400(caller: Client, uid: str, body: dict[str, Any]) -> None:
+    assert post(caller, f"/api/storage/{uid}", **body).status_code == 400
+
+
+def test_files_of_storage_are_listed_through_folders(caller: Client, uid: str, played: Any) -> None:
+    told = caller.get(f"/api/storage/{uid}/files").json()
+    assert told["files"] == [{"name": ENTRY["name"], "path": ENTRY["name"], "size": 3, "modified_at": 1.0}]
+    assert (told["session_id"], told["count"], told["truncated"]) == (uid, 1, False)

@@ -18,6 +18,7 @@ SHARED_STACKS = (
     "test_postgres_stack.py",
     "test_live_stack.py",
     "test_browser_stack.py",
+    "test_session_stack.py",
 )
 PAGES = "/test_pages_"  # one Chromium each
 
