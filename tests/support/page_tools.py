@@ -8,10 +8,11 @@ from typing import Any
 from django.conf import settings
 
 from metrics_app.models import Node
-from sandbox_app.models import Outcome, RunState, Tool, ToolRun
+from sandbox_app.models import ManagedService, Outcome, RunState, Tool, ToolRun
 from sandbox_app.registry import tools_load
 from sparkweb.accounts.models import User
 
+PORT_TAKEN = "Port 8080 on 127.0.0.1 is in use by container open-webui. Stop that, or choose another port."
 REFUSED = """\
 ---
 name: weather
@@ -43,6 +44,24 @@ def tools_seed(now: datetime, admin: User) -> None:
             tool, now - timedelta(minutes=minutes), admin, state=RunState.ENDED, outcome=outcome, live=False
         )
     run_make(code, now - timedelta(seconds=5), admin, state=RunState.RUNNING)
+    services_seed(admin, now)
+
+
+def services_seed(admin: User, now: datetime) -> None:
+    """SearXNG: well on the first node, refused by Docker on the second, never started on others."""
+    seen: list[dict[str, Any]] = [
+        {"state": "running", "health": "ok", "image": "docker.io/searxng/searxng:latest"},
+        {"state": "failed", "message": PORT_TAKEN},
+    ]
+    for node, fields in zip(Node.objects.order_by("name"), seen, strict=False):
+        ManagedService.objects.create(
+            name="searxng",
+            node=node,
+            requested_by=admin,
+            changed_at=now - timedelta(hours=3),
+            seen_generation=1,
+            **fields,
+        )
 
 
 def run_make(tool: Tool, at: datetime, user: User, **fields: Any) -> ToolRun:

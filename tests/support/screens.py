@@ -240,6 +240,7 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "history-day": ("/nodes/spark-1/history/?range=86400&compare=86400&tab=gpu", "gb10", None),
         "history-model": ("/nodes/spark-1/history/?range=3600&tab=model", "gb10", None),
         "tool-image": ("/tools/image/", "gb10", None),
+        "tool-services": ("/tools/services/", "gb10", None),
         "storage": ("/nodes/spark-1/storage/", "gb10", None),
         "node-new": ("/node-new/", "gb10", None),
         "models": ("/models/", "gb10", None),
