@@ -15,7 +15,6 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db.models import Max
 from django.utils import timezone
 
 from metrics_app.alerts.events import Event
@@ -137,7 +136,8 @@ def copy_problems(copies: list[HeadCopy]) -> dict[HeadCopy, str]:
     """Return, for each copy that does not fit our chain, what is wrong in a sentence."""
     macs = macs_of([copy.number for copy in copies])
     head = AuditHead.objects.filter(pk=1).values_list("number", flat=True).first() or 0
-    covers = AuditRecord.objects.aggregate(most=Max("covers"))["most"] or 0
+    checkpoints = AuditRecord.objects.filter(covers__isnull=False).order_by("-covers")
+    covers = checkpoints.values_list("covers", flat=True).first() or 0
     problems = {}
     for copy in copies:
         if copy.number in macs:

@@ -23,6 +23,7 @@ from sandbox_app.audit_triggers import triggers_missing
 BATCH_ROWS = 10_000
 TRIES = 4
 
+
 Progress = Callable[[int, int], None]
 
 
@@ -125,15 +126,20 @@ def chain_verify(
 
 
 def ends_read() -> Ends:
-    """Read where the chain begins and ends, in one statement and so as of one moment."""
+    """Read where the chain begins and ends, in one statement and so as of one moment.
+
+    The newest checkpoint is found by its own index: a max() would read the table back to it.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT coalesce((SELECT number FROM sandbox_app_audithead WHERE id = 1), 0), "
             "coalesce((SELECT mac FROM sandbox_app_audithead WHERE id = 1), ''), "
             "coalesce((SELECT max(number) FROM sandbox_app_auditrecord), 0), "
             "coalesce((SELECT min(number) FROM sandbox_app_auditrecord), 0), "
-            "coalesce((SELECT max(covers) FROM sandbox_app_auditrecord WHERE covers IS NOT NULL), 0), "
-            "coalesce((SELECT max(number) FROM sandbox_app_auditrecord WHERE covers IS NOT NULL), 0)"
+            "coalesce((SELECT covers FROM sandbox_app_auditrecord WHERE covers IS NOT NULL "
+            "ORDER BY covers DESC LIMIT 1), 0), "
+            "coalesce((SELECT number FROM sandbox_app_auditrecord WHERE covers IS NOT NULL "
+            "ORDER BY covers DESC LIMIT 1), 0)"
         )
         return Ends(*cursor.fetchone())
 
