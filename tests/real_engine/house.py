@@ -53,6 +53,15 @@ def define(stack: Stack, slug: str, image: str, **settings: Any) -> None:
     stack.manage("import_models", str(source))
 
 
+def failed(stack: Stack, slug: str, image: str, **settings: Any) -> dict[str, Any]:
+    """Start a definition whose first attempt must fail; its launch."""
+    define(stack, slug, image, **settings)
+    launch = stack.wait_state(stack.launch_start(slug), "failed", "ready", seconds=READY_SECONDS)
+    assert len(launch["attempts"]) == 1
+    assert launch["state"] == "failed"
+    return launch
+
+
 def asked(port: int, path: str, **fields: Any) -> Any:
     """The JSON answer of an engine to one POST, by its port, as any OpenAI client would ask."""
     headers = {"Content-Type": "application/json"}

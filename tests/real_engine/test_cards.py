@@ -9,19 +9,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.real_engine.house import READY_SECONDS, Eyes, complete, define
+from tests.real_engine.house import READY_SECONDS, Eyes, complete, failed
 from tests.support.stack import Stack, wait_for
 
 pytestmark = pytest.mark.real_engine
 
 SLOW = READY_SECONDS * 1000
-
-
-def failed(stack: Stack, slug: str, image: str, **settings: Any) -> str:
-    define(stack, slug, image, **settings)
-    launch = stack.wait_state(stack.launch_start(slug), "failed", "ready", seconds=READY_SECONDS)
-    assert launch["state"] == "failed"
-    return str(launch["uid"])
 
 
 def card_of(stack: Stack, uid: str) -> dict[str, Any]:
@@ -41,7 +34,9 @@ def ended(stack: Stack, uid: str) -> None:
 
 
 def test_too_long_a_context_is_corrected_in_one_click(stack: Stack, eyes: Eyes, real_image: str) -> None:
-    uid = failed(stack, "long", real_image, max_model_len=10_000_000)
+    uid = failed(stack, "long", real_image, max_model_len=10_000_000)["uid"]
+    assert "max_model_len" in stack.launch(uid)["failure_reason"]
+    assert stack.member(uid)["exit_code"] == 1
     page = eyes.open(f"/launches/{uid}/")
     expect(page.locator("[data-failure=context_too_long]")).to_be_visible()
     expect(page.locator(".evidence")).to_contain_text("User-specified max_model_len (10000000) is greater")
@@ -62,7 +57,7 @@ def test_too_long_a_context_is_corrected_in_one_click(stack: Stack, eyes: Eyes, 
 def test_too_small_a_cache_is_corrected_to_the_length_that_vllm_names(stack: Stack, real_image: str) -> None:
     """The image gives each engine 1 GiB for its KV cache."""
     long = {"max_model_len": 65536, "hf_overrides": {"max_position_embeddings": 65536}}
-    uid = failed(stack, "small-cache", real_image, model="/models/smollm2", **long)
+    uid = failed(stack, "small-cache", real_image, model="/models/smollm2", **long)["uid"]
     card = card_of(stack, uid)
     assert card["kind"] == "kv_cache"
     assert "estimated maximum model length is" in card["evidence"]
@@ -77,8 +72,12 @@ def test_too_small_a_cache_is_corrected_to_the_length_that_vllm_names(stack: Sta
     ended(stack, launch["uid"])
 
 
-def test_too_small_shared_memory_is_corrected_to_the_hosts(stack: Stack, real_image: str) -> None:
-    uid = failed(stack, "shm", real_image, shm_size=...)
+def test_too_small_shared_memory_is_corrected_to_the_hosts(stack: Stack, eyes: Eyes, real_image: str) -> None:
+    launch = failed(stack, "shm", real_image, shm_size=...)
+    uid, reason = launch["uid"], launch["failure_reason"]
+    assert "exited with code 1: RuntimeError: Insufficient space in /dev/shm" in reason
+    expect(eyes.open(f"/launches/{uid}/").locator(".evidence")).to_contain_text("Increase /dev/shm")
+    eyes.look("launch-failed")
     card = card_of(stack, uid)
     assert card["kind"] == "shm"
     assert "Insufficient space in /dev/shm" in card["evidence"]

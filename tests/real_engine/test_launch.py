@@ -7,14 +7,13 @@ import os
 import re
 import subprocess
 import urllib.request
-from typing import Any
 
 import docker
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.browser import until
-from tests.real_engine.house import READY_SECONDS, Eyes, catalogue, chat, define
+from tests.real_engine.house import READY_SECONDS, Eyes, catalogue, chat, define, failed
 from tests.support.stack import Stack, wait_for
 
 pytestmark = pytest.mark.real_engine
@@ -151,29 +150,6 @@ def answers(port: int) -> bool:
 # Failures, in the engine's own words -------------------------------------------
 
 
-def failed(stack: Stack, slug: str, image: str, **settings: Any) -> dict[str, Any]:
-    define(stack, slug, image, **settings)
-    launch = stack.wait_state(stack.launch_start(slug), "failed", "ready", seconds=READY_SECONDS)
-    assert len(launch["attempts"]) == 1
-    assert launch["state"] == "failed"
-    return launch
-
-
-def test_too_small_shm_fails_with_the_engines_sentence(stack: Stack, eyes: Eyes, real_image: str) -> None:
-    launch = failed(stack, "shm", real_image, shm_size=...)
-    assert "exited with code 1: RuntimeError: Insufficient space in /dev/shm" in launch["failure_reason"]
-    assert "Increase /dev/shm" in launch["failure_reason"]
-    page = eyes.open(f"/launches/{launch['uid']}/")
-    expect(page.locator("[data-member-now]")).to_contain_text("Insufficient space in /dev/shm")
-    eyes.look("launch-failed")
-
-
-def test_length_beyond_the_models_own_fails_with_the_engines_sentence(stack: Stack, real_image: str) -> None:
-    launch = failed(stack, "long", real_image, max_model_len=10_000_000)
-    assert "max_model_len" in launch["failure_reason"]
-    assert stack.member(launch["uid"])["exit_code"] == 1
-
-
 def test_flag_that_this_vllm_does_not_know(stack: Stack, docker_host: str, real_image: str) -> None:
     """The tag says 0.11, which had swap space; the vLLM inside is newer."""
     client = docker.DockerClient(base_url=docker_host)
@@ -185,6 +161,9 @@ def test_flag_that_this_vllm_does_not_know(stack: Stack, docker_host: str, real_
         client.close()
     assert "unrecognized arguments: --swap-space 4" in launch["failure_reason"]
     assert stack.member(launch["uid"])["exit_code"] == 2
+    card = stack.get(f"/api/launches/{launch['uid']}/failure/")["failure"]
+    assert card["kind"] == "unknown_flag"
+    assert [(change["name"], change["after"]) for change in card["changes"]] == [("swap_space", None)]
 
 
 def test_unknown_image_is_not_given_flags_that_may_be_gone(stack: Stack, real_image: str) -> None:
