@@ -15,6 +15,9 @@ from models_app.node.engine_figures import Reading
 
 REST_MOST = 64
 LOOKS = 4  # at who is connected, within the patience; the kernel walks all its sockets for each
+# Figures come every 5 s, on a busy machine later, and servers keep an idle connection open for some
+# seconds: only what has lasted longer says something, however short the patience is.
+CERTAIN_SECONDS = 20.0
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Pulse:
     _progress: tuple[float, ...] = ()
     _busy: int = 0
     _asked_at: float = 0.0
+    _is_asked: bool = False
     _fed_at: float = 0.0
     _rest: int = 1
     _clients: dict[str, float] = field(default_factory=dict)
@@ -58,30 +62,33 @@ class Pulse:
             self.moved_at, self.hang, self._rest = now, "", 1
 
     def wants_token(self, now: float, patience_seconds: float) -> bool:
-        """Whether it is time to ask for one token. Saying so counts as asking."""
-        if self.moved_at is None or patience_seconds <= 0:
+        """Whether it is time to ask for one token. Saying so counts as asking, until an answer is told."""
+        if self.moved_at is None or patience_seconds <= 0 or self._is_asked:
             return False
         waited = now - max(self.moved_at, self._asked_at)
         if waited < patience_seconds * self._rest or not self._is_doubtful(now, patience_seconds):
             return False
-        self._asked_at = now
+        self._asked_at, self._is_asked = now, True
         return True
 
     def answered(self, now: float) -> None:
         """It gave a token, or refused with an answer: it works, and is asked more rarely from now on."""
         self.moved_at, self.hang, self._rest = now, "", min(2 * self._rest, REST_MOST)
+        self._is_asked = False
 
     def unanswered(self, now: float, words: str) -> None:
         """It gave none. `words`: what came instead."""
         flat = round(now - (self.moved_at if self.moved_at is not None else now))
         one = "a request is there" if self._busy == 1 else f"{self._busy} requests are there"
         who = one if self._busy else "a client waits" if self._clients else "it tells no figures"
+        self._is_asked = False
         self.hang = f"It hangs: {who}, nothing has moved for {flat} s, and a question for one token {words}"
 
     def _is_doubtful(self, now: float, patience_seconds: float) -> bool:
         """Someone waits, or the engine has stopped telling its figures."""
+        certain = max(patience_seconds, CERTAIN_SECONDS)
         longest = max((now - since for since in self._clients.values()), default=0.0)
-        return self._busy > 0 or longest >= patience_seconds or now - self._fed_at >= patience_seconds
+        return self._busy > 0 or longest >= certain or now - self._fed_at >= certain
 
 
 def _requests(reading: Reading) -> int:

@@ -84,6 +84,24 @@ def test_an_idle_engine_is_never_asked() -> None:
     assert not made.wants_token(5999, PATIENCE)
 
 
+@pytest.mark.parametrize("patience", [1.0, 5.0, 15.0])
+def test_an_idle_engine_is_never_asked_however_short_the_patience(patience: float) -> None:
+    """Figures come every 5 s, and a client's connection stays open for a while after its answer."""
+    made = Pulse()
+    for at in range(300):
+        if at % 5 == 0:
+            made.feed(reading(), {f"0A000001:{at // 15:04X}"}, at)
+        assert not made.wants_token(at + 0.9, patience)
+
+
+def test_one_question_at_a_time_until_it_is_answered() -> None:
+    made = pulse((0, reading(1)), (5, reading(1)))
+    assert made.wants_token(5, 5.0)
+    assert not any(made.wants_token(float(at), 5.0) for at in range(6, 36))
+    made.unanswered(36, "got none within 30 s")
+    assert made.wants_token(37, 5.0)
+
+
 def test_a_client_that_stays_although_the_engine_says_it_is_idle() -> None:
     """An engine core that stands still tells its server nothing: the figures say 0 requests."""
     made = Pulse()
