@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -31,7 +32,11 @@ from sparkweb.refusal import Refused
 @require_safe
 def tools(request: HttpRequest) -> HttpResponse:
     """Every tool with its state and its newest run."""
-    return render(request, "sandbox_app/tools.html", {"cards": tool_cards(actor_of(request))})
+    return render(
+        request,
+        "sandbox_app/tools.html",
+        {"cards": tool_cards(actor_of(request)), "own_folder": settings.TOOLS_DIR},
+    )
 
 
 @never_cache

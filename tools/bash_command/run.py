@@ -3,6 +3,8 @@
 Standard library alone.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
@@ -10,7 +12,7 @@ import sys
 import tempfile
 
 
-def main():
+def main() -> int:
     request = json.load(sys.stdin)
     arguments = request["arguments"]
     if request.get("artifacts"):
@@ -24,7 +26,7 @@ def main():
     return run(arguments["command"], arguments.get("stdin", ""), folder)
 
 
-def run(command, given, folder):
+def run(command: str, given: str, folder: str) -> int:
     script, stdin = held("command", command), held("stdin", given)
     try:
         ended = subprocess.run(
@@ -43,7 +45,7 @@ def run(command, given, folder):
     return ended.returncode
 
 
-def held(name, text):
+def held(name: str, text: str) -> int:
     """A file in memory that has no place in any folder; its descriptor, at the beginning."""
     descriptor = os.memfd_create(name)
     with open(descriptor, "wb", closefd=False) as file:
@@ -52,13 +54,13 @@ def held(name, text):
     return descriptor
 
 
-def refuse(sentence, code=2):
+def refuse(sentence: str, code: int = 2) -> int:
     print(sentence, file=sys.stderr)
     answer(sentence)
     return code
 
 
-def answer(error):
+def answer(error: str) -> None:
     """Tell the sandbox what went wrong, beside what was printed."""
     try:
         with open(3, "w", encoding="utf-8", closefd=False) as pipe:

@@ -3,6 +3,8 @@
 Standard library alone. In a session `__session__` outlives the call, and with it Python's variables.
 """
 
+from __future__ import annotations
+
 import ast
 import builtins
 import json
@@ -14,13 +16,14 @@ import tempfile
 import traceback
 import types
 import warnings
+from typing import Any
 
 FIGURES_MOST = 20
 INTERPRETERS = {"bash": ("bash", ".sh"), "node": ("node", ".js")}
 NAMES = {"bash": "Bash", "node": "Node.js"}
 
 
-def main():
+def main() -> int:
     request = json.load(sys.stdin)
     arguments, artifacts = request["arguments"], request.get("artifacts")
     if artifacts:
@@ -30,7 +33,7 @@ def main():
     return run_program(arguments["code"], arguments["language"])
 
 
-def answer(**fields):
+def answer(**fields: Any) -> None:
     """Tell the sandbox what came of it, beside what was printed."""
     try:
         with open(3, "w", encoding="utf-8", closefd=False) as pipe:
@@ -39,7 +42,7 @@ def answer(**fields):
         pass  # nobody listens: run by hand
 
 
-def run_program(code, language):
+def run_program(code: str, language: str) -> int:
     program, ending = INTERPRETERS[language]
     try:
         ended = run_bash(program, code) if language == "bash" else run_file(program, code, ending)
@@ -54,7 +57,7 @@ def run_program(code, language):
     return ended.returncode
 
 
-def run_bash(program, code):
+def run_bash(program: str, code: str) -> subprocess.CompletedProcess[bytes]:
     """From a file in memory, so that the program finds nothing of ours in its folder."""
     script = os.memfd_create("program")
     with open(script, "wb", closefd=False) as file:
@@ -67,7 +70,7 @@ def run_bash(program, code):
         os.close(script)
 
 
-def run_file(program, code, ending):
+def run_file(program: str, code: str, ending: str) -> subprocess.CompletedProcess[bytes]:
     """From a file on disk, by whose name Node.js knows what it is."""
     with tempfile.TemporaryDirectory(prefix=".code-") as folder:
         path = os.path.join(folder, "program" + ending)
@@ -76,7 +79,7 @@ def run_file(program, code, ending):
         return subprocess.run([program, path], stdin=subprocess.DEVNULL, check=False)
 
 
-def run_python(code, session, artifacts):
+def run_python(code: str, session: dict[str, Any] | None, artifacts: str | None) -> int:
     """Run Python in a module of its own named __main__; in a session always in the same one."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     os.environ.setdefault("MPLCONFIGDIR", os.path.join(tempfile.gettempdir(), "matplotlib"))
@@ -86,14 +89,15 @@ def run_python(code, session, artifacts):
     module.__dict__["__calls__"] = count
     name = f"<call {count}>" if session is not None else "<code>"
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
-    before, sys.modules["__main__"] = sys.modules.get("__main__"), module
-    arguments, sys.argv = sys.argv, [name]
+    before, sys.modules["__main__"] = sys.modules["__main__"], module
+    arguments = sys.argv
+    sys.argv = [name]
     try:
         status, error = _execute(code, name, module.__dict__)
         figures = _figures_save(artifacts)
     finally:
         sys.modules["__main__"], sys.argv = before, arguments
-    told = {"error": error} if error else {}
+    told: dict[str, Any] = {"error": error} if error else {}
     if figures:
         told["result"] = {"figures": figures}
     if told:
@@ -101,7 +105,7 @@ def run_python(code, session, artifacts):
     return status
 
 
-def _module(session):
+def _module(session: dict[str, Any] | None) -> types.ModuleType:
     if session is not None and "python" in session:
         return session["python"]
     module = types.ModuleType("__main__")
@@ -111,13 +115,15 @@ def _module(session):
     return module
 
 
-def _execute(code, name, names):
+def _execute(code: str, name: str, names: dict[str, Any]) -> tuple[int, str | None]:
     """Exit status, and a sentence where it failed."""
     try:
         tree = ast.parse(code, name)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        last = tree.body[-1] if tree.body else None
+        if isinstance(last, ast.Expr):
+            tree.body.pop()
         exec(compile(tree, name, "exec"), names)
-        if last is not None:
+        if isinstance(last, ast.Expr):
             sys.displayhook(eval(compile(ast.Expression(last.value), name, "eval"), names))
     except SystemExit as leaving:
         return _leave(leaving.code)
@@ -126,14 +132,14 @@ def _execute(code, name, names):
     return 0, None
 
 
-def _leave(code):
+def _leave(code: Any) -> tuple[int, str | None]:
     if code is None or isinstance(code, int):
         return (code or 0) & 0xFF, None
     print(code, file=sys.stderr)
     return 1, str(code)[:500]
 
 
-def _tell(error):
+def _tell(error: BaseException) -> str:
     """Print a traceback without our own frames; its last line as the sentence."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
@@ -150,7 +156,7 @@ def _tell(error):
         return type(error).__name__
 
 
-def _figures_save(artifacts):
+def _figures_save(artifacts: str | None) -> list[str]:
     """Save matplotlib's open figures as pictures and close them; the names of the files."""
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is None or not artifacts:

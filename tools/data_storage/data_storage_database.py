@@ -4,11 +4,15 @@ Nothing that a statement says reaches another file: ATTACH (and with it VACUUM I
 virtual tables and all PRAGMAs but the harmless ones are denied. Source: sqlite.org/security.html.
 """
 
+from __future__ import annotations
+
 import math
 import os
 import re
 import sqlite3
 import time
+from collections.abc import Sequence
+from typing import Any
 
 FOLDER = ".data"
 NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -45,7 +49,7 @@ class Refused(Exception):
 class Database:
     """One namespace, open for one call."""
 
-    def __init__(self, workspace, namespace):
+    def __init__(self, workspace: str, namespace: str) -> None:
         if not NAMESPACE.fullmatch(namespace):
             raise Refused("namespace must be letters, digits, - and _, at most 64, a letter or digit first.")
         folder = os.path.join(workspace, FOLDER)
@@ -58,19 +62,19 @@ class Database:
         self.connection = sqlite3.connect(path, isolation_level=None, timeout=5)
         self._bound()
 
-    def __enter__(self):
+    def __enter__(self) -> Database:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.connection.close()
 
-    def _bound(self):
+    def _bound(self) -> None:
         connection = self.connection
         if hasattr(connection, "setlimit"):
             for category, most in LIMITS.items():
                 connection.setlimit(category, most)
         if hasattr(connection, "setconfig"):
-            connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
+            connection.setconfig(1010, True)  # SQLITE_DBCONFIG_DEFENSIVE
         try:
             connection.execute(f"PRAGMA max_page_count = {FILE_BYTES_MOST // PAGE_BYTES}")
             connection.execute("PRAGMA trusted_schema = OFF")
@@ -86,14 +90,14 @@ class Database:
         connection.set_authorizer(authorize)
         connection.set_progress_handler(lambda: time.monotonic() > self.deadline, STEPS)
 
-    def _execute(self, sql, values=()):
+    def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         self.deadline = time.monotonic() + SECONDS
         try:
             return self.connection.execute(sql, values)
         except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
             raise Refused(self._words(error)) from None
 
-    def _words(self, error):
+    def _words(self, error: Exception) -> str:
         if time.monotonic() > self.deadline:
             return f"The statement took more than {SECONDS:.0f} seconds and was ended."
         said = str(error)
@@ -101,31 +105,32 @@ class Database:
             return f"Not authorized ({said}): a statement may not leave its own database."
         return f"SQLite says: {said[:500]}."
 
-    def get(self, key):
+    def get(self, key: str) -> str | None:
         """The value of a key, or None."""
         row = self._execute("SELECT value FROM kv WHERE key = ?", (key,)).fetchone()
         return row and row[0]
 
-    def put(self, key, value, ttl_seconds):
+    def put(self, key: str, value: str, ttl_seconds: int | None) -> None:
         """Keep a value, for so long or for good."""
         expires_at = time.time() + ttl_seconds if ttl_seconds else None
         self._execute("INSERT OR REPLACE INTO kv VALUES (?, ?, ?)", (key, value, expires_at))
 
-    def delete(self, key):
+    def delete(self, key: str) -> bool:
         """Whether there was such a value."""
         return self._execute("DELETE FROM kv WHERE key = ?", (key,)).rowcount > 0
 
-    def names(self, beginning):
+    def names(self, beginning: str) -> list[str]:
         """Keys that begin so, sorted."""
         sql = "SELECT key FROM kv WHERE substr(key, 1, ?) = ? ORDER BY key LIMIT 10000"
         return [row[0] for row in self._execute(sql, (len(beginning), beginning))]
 
-    def query(self, sql, params):
+    def query(self, sql: str, params: list[Any]) -> dict[str, Any]:
         """Columns and rows of one statement, cut where they are too many."""
         cursor = self._execute(sql, [value_in(value) for value in params])
         if cursor.description is None:
             return {"changed": max(cursor.rowcount, 0)}
-        rows, size, truncated = [], 0, False
+        rows: list[list[Any]] = []
+        size, truncated = 0, False
         try:
             for row in cursor:
                 size += sum(len(value) if isinstance(value, (str, bytes)) else 8 for value in row)
@@ -139,7 +144,9 @@ class Database:
         return {"columns": columns, "rows": rows, "count": len(rows), "truncated": truncated}
 
 
-def authorize(action, first, second, _database, _trigger):
+def authorize(
+    action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None
+) -> int:
     """SQLite asks this before it compiles each part of a statement."""
     if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH):
         return sqlite3.SQLITE_DENY
@@ -152,7 +159,7 @@ def authorize(action, first, second, _database, _trigger):
     return sqlite3.SQLITE_OK
 
 
-def value_in(value):
+def value_in(value: Any) -> Any:
     """A JSON value as SQLite takes it: lists and objects as JSON text."""
     if isinstance(value, bool):
         return int(value)
@@ -161,7 +168,7 @@ def value_in(value):
     raise Refused("params may hold text, numbers, true, false and null; give lists and objects as JSON text.")
 
 
-def value_out(value):
+def value_out(value: Any) -> Any:
     """A value of SQLite as JSON has it: bytes in hex, no infinities."""
     if isinstance(value, bytes):
         return "x'" + value.hex() + "'"

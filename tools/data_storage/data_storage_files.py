@@ -1,9 +1,12 @@
 """Files of the workspace: each step of a path is opened without following links. Standard library alone."""
 
+from __future__ import annotations
+
 import base64
 import binascii
 import os
 import stat
+from typing import Any
 
 READ_MOST = 2_000_000
 LIST_MOST = 2000
@@ -14,7 +17,7 @@ class Refused(Exception):
     """A path or a file that is not taken, as a sentence."""
 
 
-def read(workspace, path, encoding):
+def read(workspace: str, path: str, encoding: str) -> dict[str, Any]:
     """Content of a file."""
     folder, name = _open_parent(workspace, path, make=False)
     try:
@@ -37,7 +40,7 @@ def read(workspace, path, encoding):
         raise Refused(f"{path} is no UTF-8 text; ask for it with encoding base64.") from None
 
 
-def write(workspace, path, content, encoding, append):
+def write(workspace: str, path: str, content: str, encoding: str, append: bool) -> dict[str, Any]:
     """Write a file, with the folders that it needs."""
     try:
         data = base64.b64decode(content, validate=True) if encoding == "base64" else content.encode()
@@ -59,9 +62,9 @@ def write(workspace, path, content, encoding, append):
     return {"path": path, "written_bytes": len(data)}
 
 
-def listing(workspace, path):
+def listing(workspace: str, path: str) -> dict[str, Any]:
     """Names, kinds and sizes below a folder; what begins with a dot is left out."""
-    found = []
+    found: list[dict[str, Any]] = []
     top = os.path.join(workspace, *_parts(path, folder=True))
     if not os.path.isdir(top) or os.path.islink(top):
         raise Refused(f"{path}: there is no such folder.")
@@ -78,7 +81,7 @@ def listing(workspace, path):
     return {"files": found, "count": len(found), "truncated": False}
 
 
-def _parts(path, folder=False):
+def _parts(path: str, folder: bool = False) -> list[str]:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/") or ".." in parts or (not parts and not folder):
         raise Refused(
@@ -87,7 +90,7 @@ def _parts(path, folder=False):
     return parts
 
 
-def _open_parent(workspace, path, make):
+def _open_parent(workspace: str, path: str, make: bool) -> tuple[int, str]:
     """A descriptor of the folder that a file lies in, and the file's own name."""
     *folders, name = _parts(path)
     at = os.open(workspace, DIRECTORY)
@@ -107,9 +110,9 @@ def _open_parent(workspace, path, make):
     return at, name
 
 
-def _why(error):
+def _why(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file or folder"
     if error.errno in (40, 20):  # ELOOP, ENOTDIR: a link where a folder or file should be
         return "links are not followed"
-    return error.strerror
+    return error.strerror or "it cannot be opened"

@@ -4,21 +4,28 @@
 /workspace/                            files
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import data_storage_database as database
 import data_storage_files as files
 
 PRINTED_MOST = 4_000_000
+RESULT_MOST = 200_000  # the sandbox takes no more than 1 MiB; what is longer is printed alone
+
+Operation = Callable[[str, dict[str, Any]], Any]
 
 
 class Told(Exception):
     """What cannot be done, as a sentence."""
 
 
-def main():
+def main() -> int:
     request = json.load(sys.stdin)
     try:
         if not request.get("workspace"):
@@ -34,25 +41,26 @@ def main():
     except (RecursionError, MemoryError, ValueError) as error:
         return refuse(f"That is more than can be held: {type(error).__name__}.")
     print(text)
-    answer(result=result)
+    if len(text) <= RESULT_MOST:
+        answer(result=result)
     return 0
 
 
-def with_database(do):
-    def run(workspace, arguments):
+def with_database(do: Callable[[database.Database, dict[str, Any]], Any]) -> Operation:
+    def run(workspace: str, arguments: dict[str, Any]) -> Any:
         with database.Database(workspace, arguments["namespace"]) as opened:
             return do(opened, arguments)
 
     return run
 
 
-def need(arguments, name):
+def need(arguments: dict[str, Any], name: str) -> Any:
     if arguments.get(name) is None:
         raise Told(f"{name} is missing; {arguments['operation']} needs it.")
     return arguments[name]
 
 
-def do_get(opened, arguments):
+def do_get(opened: database.Database, arguments: dict[str, Any]) -> dict[str, Any]:
     key = need(arguments, "key")
     found = opened.get(key)
     if found is None:
@@ -60,38 +68,38 @@ def do_get(opened, arguments):
     return {"key": key, "value": found}
 
 
-def do_set(opened, arguments):
+def do_set(opened: database.Database, arguments: dict[str, Any]) -> dict[str, Any]:
     key = need(arguments, "key")
     opened.put(key, need(arguments, "value"), arguments.get("ttl_seconds"))
     return {"key": key, "stored": True}
 
 
-def do_delete(opened, arguments):
+def do_delete(opened: database.Database, arguments: dict[str, Any]) -> dict[str, Any]:
     key = need(arguments, "key")
     return {"key": key, "deleted": opened.delete(key)}
 
 
-def do_list(opened, arguments):
+def do_list(opened: database.Database, arguments: dict[str, Any]) -> dict[str, Any]:
     names = opened.names(arguments.get("key") or "")
     return {"keys": names, "count": len(names)}
 
 
-def do_query(opened, arguments):
+def do_query(opened: database.Database, arguments: dict[str, Any]) -> dict[str, Any]:
     return opened.query(need(arguments, "sql"), arguments.get("params") or [])
 
 
-def do_file_read(workspace, arguments):
+def do_file_read(workspace: str, arguments: dict[str, Any]) -> dict[str, Any]:
     return files.read(workspace, need(arguments, "path"), arguments["encoding"])
 
 
-def do_file_write(workspace, arguments):
+def do_file_write(workspace: str, arguments: dict[str, Any]) -> dict[str, Any]:
     content = need(arguments, "content")
     return files.write(
         workspace, need(arguments, "path"), content, arguments["encoding"], arguments["append"]
     )
 
 
-def do_file_list(workspace, arguments):
+def do_file_list(workspace: str, arguments: dict[str, Any]) -> dict[str, Any]:
     return files.listing(workspace, arguments.get("path") or ".")
 
 
@@ -107,13 +115,13 @@ OPERATIONS = {
 }
 
 
-def refuse(sentence):
+def refuse(sentence: str) -> int:
     print(sentence, file=sys.stderr)
     answer(error=sentence)
     return 1
 
 
-def answer(**fields):
+def answer(**fields: Any) -> None:
     """Tell the sandbox what came of it, beside what was printed."""
     try:
         with open(3, "w", encoding="utf-8", closefd=False) as pipe:

@@ -1,11 +1,16 @@
 """Reading, checking and writing the five formats. What comes in is not trusted."""
 
+from __future__ import annotations
+
 import csv
 import io
 import itertools
 import json
 import math
 import re
+from collections.abc import Iterator
+from typing import Any
+from xml.etree import ElementTree
 
 import file_analysis_xml as xml
 
@@ -27,7 +32,7 @@ class Refused(Exception):
     """What cannot be read, found or written, as a sentence."""
 
 
-def guess(text, name):
+def guess(text: str, name: str) -> str:
     """The format, by the ending of the file's name, else by how the text begins."""
     ending = ENDINGS.get(name.rsplit(".", 1)[-1].lower()) if "." in name else None
     if ending:
@@ -44,7 +49,7 @@ def guess(text, name):
     return "csv" if len(lines) > 1 and len(commas) == 1 and commas != {0} else "text"
 
 
-def parse(text, kind, delimiter=None):
+def parse(text: str, kind: str, delimiter: str | None = None) -> Any:
     """The data: plain values for JSON and YAML, rows for CSV, nested objects for XML, lines for text."""
     if kind == "json":
         return parse_json(text)
@@ -57,8 +62,8 @@ def parse(text, kind, delimiter=None):
     return text.splitlines()
 
 
-def parse_json(text):
-    def refuse(word):
+def parse_json(text: str) -> Any:
+    def refuse(word: str) -> None:
         raise ValueError(f"{word} is no value of JSON")
 
     try:
@@ -69,7 +74,7 @@ def parse_json(text):
         raise Refused(f"Not valid JSON: {error}.") from None
 
 
-def yaml_module():
+def yaml_module() -> Any:
     try:
         import yaml
     except ImportError:
@@ -77,7 +82,7 @@ def yaml_module():
     return yaml
 
 
-def parse_yaml(text):
+def parse_yaml(text: str) -> Any:
     yaml = yaml_module()
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -93,9 +98,10 @@ def parse_yaml(text):
     return data
 
 
-def bounded(data):
+def bounded(data: Any) -> None:
     """Refuse what grows by aliases beyond a bound, or contains itself."""
-    waiting, count = [(data, ())], 0
+    waiting: list[tuple[Any, tuple[int, ...]]] = [(data, ())]
+    count = 0
     while waiting:
         value, above = waiting.pop()
         count += 1
@@ -108,7 +114,7 @@ def bounded(data):
             waiting.extend((child, (*above, id(value))) for child in inner)
 
 
-def dialect_of(text, delimiter):
+def dialect_of(text: str, delimiter: str | None) -> str:
     if delimiter:
         return delimiter
     try:
@@ -117,7 +123,7 @@ def dialect_of(text, delimiter):
         return ","
 
 
-def table_of(text, delimiter):
+def table_of(text: str, delimiter: str | None) -> list[list[str]]:
     """Every row of a CSV as a list of cells; empty lines are left out."""
     try:
         reader = csv.reader(io.StringIO(text), delimiter=dialect_of(text, delimiter), strict=True)
@@ -126,7 +132,7 @@ def table_of(text, delimiter):
         raise Refused(f"Not valid CSV: {error}.") from None
 
 
-def rows_of(text, delimiter):
+def rows_of(text: str, delimiter: str | None) -> list[dict[str, Any]]:
     """Rows as objects by the names of the first row; surplus cells have the name of their number."""
     table = table_of(text, delimiter)
     if not table:
@@ -140,7 +146,7 @@ def rows_of(text, delimiter):
     return rows
 
 
-def header_of(cells):
+def header_of(cells: list[str]) -> list[str]:
     """Names of the columns, each once."""
     names = []
     for place, cell in enumerate(cells):
@@ -149,7 +155,7 @@ def header_of(cells):
     return names
 
 
-def root_of(text):
+def root_of(text: str) -> ElementTree.Element:
     try:
         return xml.read(text)
     except xml.Unreadable as error:
@@ -159,7 +165,7 @@ def root_of(text):
 # Validate --------------------------------------------------------------------------
 
 
-def validate(text, kind, arguments):
+def validate(text: str, kind: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Whether the content is what it says, and what is wrong with it."""
     problems = []
     try:
@@ -175,7 +181,7 @@ def validate(text, kind, arguments):
     return {"format": kind, "valid": not problems, "problems": problems}
 
 
-def csv_problems(text, delimiter):
+def csv_problems(text: str, delimiter: str | None) -> list[str]:
     table = table_of(text, delimiter)
     if not table:
         return ["There are no rows."]
@@ -191,7 +197,7 @@ def csv_problems(text, delimiter):
     return problems[:50]
 
 
-def text_problems(text):
+def text_problems(text: str) -> list[str]:
     problems = []
     for number, line in enumerate(text.splitlines(), 1):
         odd = next((char for char in line if not char.isprintable() and char not in "\t\x0c"), None)
@@ -200,7 +206,7 @@ def text_problems(text):
     return problems[:50]
 
 
-def schema_problems(data, schema):
+def schema_problems(data: Any, schema: Any) -> list[str]:
     try:
         from jsonschema import Draft202012Validator, SchemaError
     except ImportError:
@@ -218,22 +224,22 @@ def schema_problems(data, schema):
 # Write -----------------------------------------------------------------------------
 
 
-def write(data, kind, to):
+def write(data: Any, kind: str, to: str) -> str:
     """The data as text in another format."""
     return WRITERS[to](data, kind)
 
 
-def write_json(data, _kind):
+def write_json(data: Any, _kind: str) -> str:
     return json.dumps(data, ensure_ascii=False, indent=2, default=str)
 
 
-def write_yaml(data, _kind):
+def write_yaml(data: Any, _kind: str) -> str:
     yaml = yaml_module()
     plain = json.loads(json.dumps(data, default=str))
     return yaml.safe_dump(plain, allow_unicode=True, sort_keys=False)
 
 
-def write_csv(data, kind):
+def write_csv(data: Any, kind: str) -> str:
     rows = table_rows(data, kind)
     names = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO()
@@ -243,7 +249,7 @@ def write_csv(data, kind):
     return out.getvalue()
 
 
-def table_rows(data, kind):
+def table_rows(data: Any, kind: str) -> list[dict[str, Any]]:
     """Data as rows with names: a list of objects as it is, anything else made into one."""
     if kind == "xml":
         inner = next(iter(data.values())) if isinstance(data, dict) and len(data) == 1 else data
@@ -258,7 +264,7 @@ def table_rows(data, kind):
     return [row if isinstance(row, dict) else {"value": row} for row in data]
 
 
-def cell(value):
+def cell(value: Any) -> Any:
     """A value as one cell of a table."""
     if value is None:
         return ""
@@ -267,14 +273,14 @@ def cell(value):
     return value
 
 
-def write_xml(data, kind):
+def write_xml(data: Any, kind: str) -> str:
     if kind == "xml":
         ((name, inner),) = data.items()
         return xml.write(name, inner)
     return xml.write("data", {"item": data} if isinstance(data, list) else data)
 
 
-def write_text(data, kind):
+def write_text(data: Any, kind: str) -> str:
     if kind == "text":
         return "\n".join(data)
     lines = []
@@ -283,7 +289,7 @@ def write_text(data, kind):
     return "\n".join(lines)
 
 
-def leaves(data, path):
+def leaves(data: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Each value that holds no other, with its path."""
     if isinstance(data, dict) and data:
         for name, child in data.items():
@@ -295,7 +301,7 @@ def leaves(data, path):
         yield path, data
 
 
-def number_of(text):
+def number_of(text: Any) -> float | None:
     """A cell as a number, or None."""
     try:
         value = float(text)

@@ -3,8 +3,12 @@
 Read by hand and walked over the data; nothing of a query is ever evaluated as code.
 """
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Callable, Iterator
+from typing import Any
 
 FOUND_MOST = 100_000
 LENGTH_MOST = 2000
@@ -12,14 +16,20 @@ TOKEN = re.compile(
     r"\s*(?:(?P<number>-?\d+(?:\.\d+)?)|(?P<text>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
     r"|(?P<op>==|!=|<=|>=|&&|\|\||[<>!()])|(?P<word>true|false|null)\b|(?P<path>[@$]))"
 )
+NUMBERS = re.compile(r"\s*(-?\d*)\s*(?::\s*(-?\d*)\s*(?::\s*(-?\d*)\s*)?)?")
 NAME = re.compile(r"[^\W\d][\w-]*")
+
+# From a value and the root of the data: what is found there, or whether it passes a filter.
+Selector = Callable[[Any, Any], list[Any]]
+Test = Callable[[Any, Any], bool]
+Steps = list[tuple[bool, list[Selector]]]
 
 
 class Invalid(Exception):
     """What is wrong with a query."""
 
 
-def find(data, query):
+def find(data: Any, query: str) -> list[Any]:
     """Every value that the query names, in order."""
     if len(query) > LENGTH_MOST:
         raise Invalid(f"it has more than {LENGTH_MOST} characters")
@@ -32,7 +42,7 @@ def find(data, query):
     return walk([data], steps, data)
 
 
-def walk(values, steps, root):
+def walk(values: Any, steps: Steps, root: Any) -> list[Any]:
     """Follow the steps from each of the values."""
     for deep, selectors in steps:
         found = []
@@ -45,7 +55,7 @@ def walk(values, steps, root):
     return values
 
 
-def each_below(values):
+def each_below(values: Any) -> Iterator[Any]:
     """The values and everything within them."""
     waiting = list(reversed(values))
     while waiting:
@@ -60,10 +70,10 @@ def each_below(values):
 class Reader:
     """Reads a query from left to right."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.text, self.place, self.depth = text, 0, 0
 
-    def steps(self):
+    def steps(self) -> Steps:
         """A path's steps: whether each goes to all descendants, and what it takes there."""
         found = []
         while self.place < len(self.text) and self.text[self.place] in ".[":
@@ -72,7 +82,7 @@ class Reader:
             found.append((deep, self.step()))
         return found
 
-    def step(self):
+    def step(self) -> list[Selector]:
         if self.text[self.place : self.place + 1] == "[":
             return self.bracket()
         if self.text[self.place : self.place + 1] == "*":
@@ -84,7 +94,7 @@ class Reader:
         self.place = match.end()
         return [named(match[0])]
 
-    def bracket(self):
+    def bracket(self) -> list[Selector]:
         self.place += 1
         selectors = [self.selector()]
         while self.taken(","):
@@ -93,7 +103,7 @@ class Reader:
             raise Invalid(f"] is expected at {self.place + 1}")
         return selectors
 
-    def taken(self, word):
+    def taken(self, word: str) -> bool:
         """Whether this word comes next; then it is read."""
         while self.text[self.place : self.place + 1] == " ":
             self.place += 1
@@ -102,7 +112,7 @@ class Reader:
             return True
         return False
 
-    def selector(self):
+    def selector(self) -> Selector:
         if self.taken("*"):
             return children
         if self.taken("?"):
@@ -111,10 +121,8 @@ class Reader:
         if token and token["text"]:
             self.place = token.end()
             return named(unquoted(token["text"]))
-        match = re.compile(r"\s*(-?\d*)\s*(?::\s*(-?\d*)\s*(?::\s*(-?\d*)\s*)?)?").match(
-            self.text, self.place
-        )
-        if not match[0].strip():
+        match = NUMBERS.match(self.text, self.place)
+        if match is None or not match[0].strip():
             raise Invalid(f"an index, a name in quotes, * or ? is expected at {self.place + 1}")
         self.place = match.end()
         if ":" in match[0]:
@@ -125,7 +133,7 @@ class Reader:
 
     # Filters: or, and, not, comparison.
 
-    def either(self):
+    def either(self) -> Test:
         self.depth += 1
         if self.depth > 50:
             raise Invalid("its filters are nested too deeply")
@@ -135,13 +143,13 @@ class Reader:
         self.depth -= 1
         return lambda value, root: any(part(value, root) for part in parts)
 
-    def both(self):
+    def both(self) -> Test:
         parts = [self.one()]
         while self.taken("&&"):
             parts.append(self.one())
         return lambda value, root: all(part(value, root) for part in parts)
 
-    def one(self):
+    def one(self) -> Test:
         token = TOKEN.match(self.text, self.place)
         if token and token["op"] == "!":
             self.place = token.end()
@@ -161,7 +169,7 @@ class Reader:
         right, compare = self.operand(), COMPARE[token["op"]]
         return lambda value, root: compare(left(value, root), right(value, root))
 
-    def operand(self):
+    def operand(self) -> Selector:
         """What stands at either side: a list of values that a path finds, or of one literal."""
         token = TOKEN.match(self.text, self.place)
         if token is None or token["op"]:
@@ -174,7 +182,7 @@ class Reader:
         return lambda value, root: [literal]
 
 
-def unquoted(text):
+def unquoted(text: str) -> str:
     if text[0] == "'":
         text = '"' + text[1:-1].replace("\\'", "'").replace('"', '\\"') + '"'
     try:
@@ -183,34 +191,34 @@ def unquoted(text):
         raise Invalid(f"{text[:40]} is no text") from None
 
 
-def children(value, _root):
+def children(value: Any, _root: Any) -> list[Any]:
     return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
-def named(name):
+def named(name: str) -> Selector:
     return lambda value, root: [value[name]] if isinstance(value, dict) and name in value else []
 
 
-def indexed(index):
-    def select(value, _root):
+def indexed(index: int) -> Selector:
+    def select(value: Any, _root: Any) -> list[Any]:
         fits = isinstance(value, list) and -len(value) <= index < len(value)
         return [value[index]] if fits else []
 
     return select
 
 
-def sliced(start, stop, step):
+def sliced(start: int | None, stop: int | None, step: int | None) -> Selector:
     if step == 0:
         raise Invalid("a slice needs a step other than 0")
     return lambda value, root: value[start:stop:step] if isinstance(value, list) else []
 
 
-def filtered(test):
+def filtered(test: Callable[..., bool]) -> Selector:
     return lambda value, root: [child for child in children(value, root) if test(child, root)]
 
 
-def _compare(test):
-    def compare(left, right):
+def _compare(test: Callable[..., bool]) -> Callable[[list[Any], list[Any]], bool]:
+    def compare(left: list[Any], right: list[Any]) -> bool:
         if not left or not right:
             return False
         first, second = left[0], right[0]
@@ -221,7 +229,7 @@ def _compare(test):
     return compare
 
 
-def _equal(left, right):
+def _equal(left: list[Any], right: list[Any]) -> bool:
     return left[:1] == right[:1]
 
 

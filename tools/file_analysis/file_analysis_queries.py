@@ -1,6 +1,9 @@
 """Taking a part out: JSONPath, XPath, columns, regular expressions."""
 
+from __future__ import annotations
+
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import file_analysis_formats as formats
@@ -11,7 +14,7 @@ from file_analysis_formats import Refused
 FOUND_MOST = 10_000
 
 
-def extract(text, data, kind, query):
+def extract(text: str, data: Any, kind: str, query: str) -> dict[str, Any]:
     """Everything that the query finds, as {"query", "count", "matches"}."""
     if kind in ("json", "yaml"):
         try:
@@ -27,7 +30,7 @@ def extract(text, data, kind, query):
     return {"query": query, "count": len(found), "matches": found[:FOUND_MOST]}
 
 
-def xpath(text, query):
+def xpath(text: str, query: str) -> list[Any]:
     """Elements, attributes and texts that an XPath names; with lxml all of XPath 1.0."""
     root = formats.root_of(text)
     try:
@@ -46,7 +49,7 @@ def xpath(text, query):
     return [_shown(each) for each in found]
 
 
-def _xpath_small(root, query):
+def _xpath_small(root: ElementTree.Element, query: str) -> list[Any]:
     """What the standard library knows of XPath; the image has no lxml."""
     path, _, attribute = query.partition("/@")
     path = path if path else "."
@@ -68,7 +71,7 @@ def _xpath_small(root, query):
     return [each.text or "" for each in found] if wants_text else [_shown(each) for each in found]
 
 
-def _shown(found):
+def _shown(found: Any) -> Any:
     if isinstance(found, (str, int, float, bool)):
         return found
     if isinstance(found, ElementTree.Element):
@@ -79,7 +82,7 @@ def _shown(found):
     return str(getattr(found, "text", found))
 
 
-def columns(rows, query):
+def columns(rows: list[dict[str, Any]], query: str) -> list[Any]:
     """Columns by name or by number from 1, separated by commas: values for one, objects for several."""
     names = list(rows[0]) if rows else []
     wanted = []
@@ -95,7 +98,7 @@ def columns(rows, query):
     return [{name: row.get(name) for name in wanted} for row in rows]
 
 
-def pattern(text, query):
+def pattern(text: str, query: str) -> list[dict[str, Any]]:
     """What a regular expression finds, line by line: the match, or its groups where it has some."""
     try:
         compiled = re.compile(query)

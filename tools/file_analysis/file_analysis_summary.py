@@ -1,7 +1,10 @@
 """What is in it, in numbers: one summary for each format."""
 
+from __future__ import annotations
+
 import re
 from collections import Counter
+from typing import Any
 
 import file_analysis_formats as formats
 import file_analysis_xml as xml
@@ -9,7 +12,7 @@ import file_analysis_xml as xml
 SHOWN_MOST = 20
 
 
-def summarize(text, data, kind):
+def summarize(text: str, data: Any, kind: str) -> dict[str, Any]:
     """Size, and what the format has to tell."""
     size = {
         "format": kind,
@@ -25,9 +28,10 @@ def summarize(text, data, kind):
     return {**size, **tree(data)}
 
 
-def tree(data):
+def tree(data: Any) -> dict[str, Any]:
     """Depth, counts by type, and the outermost names of JSON or YAML."""
-    kinds, deepest, waiting = Counter(), 0, [(data, 1)]
+    kinds: Counter[str] = Counter()
+    deepest, waiting = 0, [(data, 1)]
     while waiting:
         value, depth = waiting.pop()
         kinds[kind_of(value)] += 1
@@ -46,7 +50,7 @@ def tree(data):
     return told
 
 
-def kind_of(value):
+def kind_of(value: Any) -> str:
     """JSON's word for a type."""
     if value is None:
         return "null"
@@ -54,16 +58,16 @@ def kind_of(value):
         return "boolean"
     if isinstance(value, (int, float)):
         return "number"
-    return {dict: "object", list: "array"}.get(type(value), "string")
+    return "object" if isinstance(value, dict) else "array" if isinstance(value, list) else "string"
 
 
-def table(rows):
+def table(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Each column: how many cells are filled, its type, and figures of numbers."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     return {"rows": len(rows), "columns": {name: column([row.get(name) for row in rows]) for name in names}}
 
 
-def column(cells):
+def column(cells: list[Any]) -> dict[str, Any]:
     filled = [cell for cell in cells if cell not in (None, "")]
     numbers = [number for number in map(formats.number_of, filled) if number is not None]
     told = {"filled": len(filled), "empty": len(cells) - len(filled), "distinct": len(set(filled))}
@@ -88,10 +92,12 @@ def column(cells):
     }
 
 
-def elements(text):
+def elements(text: str) -> dict[str, Any]:
     """Elements by name, attributes, and depth of XML."""
     root = formats.root_of(text)
-    names, attributes, deepest, waiting = Counter(), Counter(), 0, [(root, 1)]
+    names: Counter[str] = Counter()
+    attributes: Counter[str] = Counter()
+    deepest, waiting = 0, [(root, 1)]
     while waiting:
         element, depth = waiting.pop()
         names[xml.local(element.tag)] += 1
@@ -107,7 +113,7 @@ def elements(text):
     }
 
 
-def words(text, lines):
+def words(text: str, lines: list[str]) -> dict[str, Any]:
     """Words, the longest line, and the words that come most."""
     found = re.findall(r"[^\W\d_]+", text.lower())
     return {

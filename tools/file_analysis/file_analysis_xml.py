@@ -1,6 +1,9 @@
 """XML without surprises: a document's own entities are refused, so nothing expands or is fetched."""
 
+from __future__ import annotations
+
 import re
+from typing import Any
 from xml.etree import ElementTree
 from xml.parsers import expat
 
@@ -14,31 +17,31 @@ class Unreadable(Exception):
     """Why a document is not taken."""
 
 
-def read(text):
+def read(text: str) -> ElementTree.Element:
     """The root element. Raises Unreadable for what is malformed, declares entities or is too deep."""
     builder = ElementTree.TreeBuilder()
     parser = expat.ParserCreate(namespace_separator="}")
     depth = 0
 
-    def start(name, attributes):
+    def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth
         depth += 1
         if depth > DEPTH_MOST:
             raise Unreadable(f"The XML is nested more than {DEPTH_MOST} levels deep.")
         builder.start(_qualified(name), {_qualified(key): value for key, value in attributes.items()})
 
-    def end(name):
+    def end(name: str) -> None:
         nonlocal depth
         depth -= 1
         builder.end(_qualified(name))
 
-    def entity(name, *_):
+    def entity(name: str, *_: object) -> None:
         raise Unreadable(f"The XML declares the entity {name!r}; entities of a document's own are refused.")
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = builder.data
 
-    def skipped(name, *_):
+    def skipped(name: str, *_: object) -> None:
         raise Unreadable(f"Not valid XML: the entity {name!r} is not known here.")
 
     parser.EntityDeclHandler, parser.SkippedEntityHandler = entity, skipped
@@ -52,25 +55,25 @@ def read(text):
     return builder.close()
 
 
-def _qualified(name):
+def _qualified(name: str) -> str:
     return "{" + name if "}" in name else name
 
 
-def local(name):
+def local(name: str) -> str:
     """A name without its namespace."""
     return name.rsplit("}", 1)[-1]
 
 
-def plain(root):
+def plain(root: Any) -> dict[str, Any]:
     """An element as plain data: attributes as @name, text as #text, repeated children as lists."""
     return {local(root.tag): _plain(root)}
 
 
-def _plain(element):
+def _plain(element: ElementTree.Element) -> Any:
     text = (element.text or "").strip()
     if not len(element) and not element.attrib:
         return text or None
-    made = {"@" + local(name): value for name, value in element.attrib.items()}
+    made: dict[str, Any] = {"@" + local(name): value for name, value in element.attrib.items()}
     for child in element:
         name, value = local(child.tag), _plain(child)
         if name in made:
@@ -85,14 +88,14 @@ def _plain(element):
     return made
 
 
-def write(name, data):
+def write(name: str, data: Any) -> str:
     """Plain data as a document; the inverse of plain()."""
     root = _element(name, data)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _element(name, data):
+def _element(name: str, data: Any) -> ElementTree.Element:
     fits = NAME.fullmatch(name) is not None
     element = ElementTree.Element(name if fits else "item")
     if not fits:
@@ -108,7 +111,7 @@ def _element(name, data):
     return element
 
 
-def _child(element, key, value):
+def _child(element: ElementTree.Element, key: str, value: Any) -> None:
     if key == "#text":
         element.text = _text(value)
     elif key.startswith("@") and NAME.fullmatch(key[1:]) and not isinstance(value, (dict, list)):
@@ -120,7 +123,7 @@ def _child(element, key, value):
         element.append(_element(key, value))
 
 
-def _text(value):
+def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return NO_XML.sub("\ufffd", "" if value is None else str(value))

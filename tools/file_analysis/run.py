@@ -3,9 +3,12 @@
 parse, validate, extract, transform, summarize  x  json, yaml, csv, xml, text
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
+from typing import Any
 
 import file_analysis_formats as formats
 import file_analysis_queries as queries
@@ -16,7 +19,7 @@ READ_MOST = 50_000_000
 PRINTED_MOST = 200_000
 
 
-def main():
+def main() -> int:
     try:
         arguments = json.load(sys.stdin)
         result = analyse(arguments["arguments"], arguments.get("workspace"))
@@ -37,7 +40,7 @@ def main():
     return 0
 
 
-def analyse(arguments, workspace):
+def analyse(arguments: dict[str, Any], workspace: str | None) -> Any:
     """What the operation comes to: text, or data for JSON."""
     text, name = content_of(arguments, workspace)
     kind = arguments["format"]
@@ -57,13 +60,13 @@ def analyse(arguments, workspace):
     return data
 
 
-def content_of(arguments, workspace):
+def content_of(arguments: dict[str, Any], workspace: str | None) -> tuple[str, str]:
     """The text to look at, and the name of its file."""
     content, path = arguments.get("content"), arguments.get("path")
-    if (content is None) == (path is None):
+    if content is not None and path is None:
+        return str(content), ""
+    if path is None or content is not None:
         raise Refused("Give either content or path.")
-    if content is not None:
-        return content, ""
     root = os.path.realpath(workspace or "/tmp")
     place = os.path.realpath(os.path.join(root, path))
     if not place.startswith(root + os.sep):
@@ -80,13 +83,13 @@ def content_of(arguments, workspace):
         raise Refused(f"{path} is not UTF-8: byte {data[error.start]:#04x} at {error.start}.") from None
 
 
-def refuse(sentence):
+def refuse(sentence: str) -> int:
     print(sentence, file=sys.stderr)
     answer(error=sentence)
     return 1
 
 
-def answer(**fields):
+def answer(**fields: Any) -> None:
     """Tell the sandbox what came of it, beside what was printed."""
     try:
         with open(3, "w", encoding="utf-8", closefd=False) as pipe:
