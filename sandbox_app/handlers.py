@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from metrics_app import prometheus
 from metrics_app import services as nodes
 from metrics_app.alerts import events
 from sandbox_app import audit_heads, image_builds, managed, observing, session_observing
+from sandbox_app.prometheus import tool_families
 from sandbox_app.selectors import runs_on_node
 from sandbox_app.sessions import sessions_of_node
 from sparkweb.node_link import registry
@@ -19,4 +21,5 @@ def register() -> None:
     registry.report_handler("services")(managed.services_reported)
     registry.report_handler("audit_head")(audit_heads.head_reported)
     events.EVENTS.update(audit_heads.EVENTS)
+    prometheus.SOURCES.append(tool_families)
     nodes.USES.extend([runs_on_node, sessions_of_node])

@@ -76,6 +76,14 @@ def timeline(run: ToolRun) -> list[Moment]:
     return list(reversed(moments))
 
 
+def input_lines(run: ToolRun) -> list[tuple[str, str]]:
+    """Each argument with its name: texts as they are, the rest as JSON."""
+    arguments = run.arguments if isinstance(run.arguments, dict) else {}
+    return [
+        (name, value if isinstance(value, str) else json_text(value)) for name, value in arguments.items()
+    ]
+
+
 def json_text(value: Any) -> str:
     """JSON for people."""
     return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False)

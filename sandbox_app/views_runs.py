@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
 from sandbox_app.models import RunState, ToolRun
-from sandbox_app.run_lines import json_text, limit_lines, timeline
+from sandbox_app.run_lines import input_lines, json_text, limit_lines, timeline
 from sandbox_app.selectors import runs_visible
 from sandbox_app.serializers_runs import artifact_url
 from sandbox_app.services import tool_run_approve, tool_run_cancel, tool_run_deny
@@ -93,7 +93,7 @@ def _context(request: HttpRequest, run: ToolRun) -> dict[str, Any]:
     files = [(row, artifact_url(row)) for row in run.artifacts.select_related("run")]
     return {
         "run": run,
-        "arguments": json_text(run.arguments),
+        "inputs": input_lines(run),
         "result": json_text(run.result) if run.result is not None else "",
         "read_back": json_text(run.limits) if run.limits else "",
         "egress": run.egress,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 
 from metrics_app.models import Node
-from sandbox_app.models import ManagedService, Outcome, RunState, Tool, ToolRun
+from sandbox_app.artifact_store import artifact_path
+from sandbox_app.models import Artifact, ManagedService, Outcome, RunState, Tool, ToolRun
 from sandbox_app.registry import tools_load
+from sandbox_app.toolfile import policy_of
 from sparkweb.accounts.models import User
 
 PORT_TAKEN = "Port 8080 on 127.0.0.1 is in use by container open-webui. Stop that, or choose another port."
@@ -79,4 +83,49 @@ def run_make(tool: Tool, at: datetime, user: User, **fields: Any) -> ToolRun:
         started_at=at,
         duration_ms=21.5,
         **fields,
+    )
+
+
+def run_pages_seed(now: datetime, user: User) -> dict[str, str]:
+    """Addresses of runs whose pages have something to show, by the name of their screenshot."""
+    code = Tool.objects.get(name="code_execution")
+    policy = vars(policy_of(code.definition, {})) | {"egress": []}
+    plot = "import matplotlib.pyplot as plt\nplt.plot([1, 3, 2])\nprint('\x1b[32mdone\x1b[0m')"
+    done = run_make(
+        code, now - timedelta(minutes=2), user, state=RunState.ENDED, outcome=Outcome.EXIT, live=False,
+        arguments={"code": plot, "language": "python", "api_key": "[masked]"}, policy=policy, warm=True,
+        stdout="\x1b[32mdone\x1b[0m\n" + "".join(f"row {n:3} of a long table\n" for n in range(30)),
+        stderr="UserWarning: \u202etxt.exe is no name\n", stdout_bytes=748, stderr_bytes=42, exit_code=3,
+        reason="It ended with exit code 3.", result={"rows": 30, "mean": 2.5}, cpu_ms=18.2,
+        sent_at=now - timedelta(minutes=2), ended_at=now - timedelta(minutes=1, seconds=59),
+        memory_peak_bytes=48 * 2**20, container_id="c0ffee" * 10, image_digest="sha256:" + "ab" * 32,
+        limits={"memory_bytes": 512 * 2**20, "pids": 128, "network": "none", "capabilities": []},
+    )  # fmt: skip
+    data = png_make(320, 180)
+    for kind, name, media_type in (("image", "plot.png", "image/png"), ("file", "table.csv", "text/csv")):
+        artifact = Artifact.objects.create(
+            run=done, kind=kind, name=name, media_type=media_type, size_bytes=len(data), sha256="0" * 64
+        )
+        artifact_path(artifact).parent.mkdir(parents=True, exist_ok=True)
+        artifact_path(artifact).write_bytes(data)
+    waits = run_make(
+        code, now, user, state=RunState.APPROVAL, arguments={"code": "import os\nos.listdir()"}, policy=policy
+    )
+    return {"tool-run": f"/tools/runs/{done.uid}/", "tool-run-waits": f"/tools/runs/{waits.uid}/"}
+
+
+def png_make(width: int, height: int) -> bytes:
+    """A picture with a slope of grey in it."""
+    rows = b"".join(b"\0" + bytes((x + y) % 256 for x in range(width)) for y in range(height))
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
     )

@@ -53,7 +53,7 @@ from tests.support.page_data import seed
 from tests.support.page_sessions import UID as SESSION
 from tests.support.page_sessions import files_played, sessions_seed
 from tests.support.page_storage import storage_seed
-from tests.support.page_tools import tools_seed
+from tests.support.page_tools import run_pages_seed, tools_seed
 from tests.support.verdict_data import judged
 
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
@@ -361,7 +361,8 @@ def main() -> None:
         history_seed("spark-1", now=time.time(), seconds=3 * 86400)
         snapshot_store(redis, "spark-1", frames.report(now=time.time()), time.time())
         compare = ("/tools/runs/" + again.uid + "/compare/", "gb10", None)
-        for name, (url, kind, act) in {**pages(), "tool-run-compare": compare}.items():
+        runs = {name: (url, "gb10", None) for name, url in run_pages_seed(timezone.now(), admin).items()}
+        for name, (url, kind, act) in {**pages(), "tool-run-compare": compare, **runs}.items():
             if not only or name in only:
                 take(browser, base, cookie, folder, name, url, kind, act)
         if not only or "fabric" in only:
