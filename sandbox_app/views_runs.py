@@ -11,11 +11,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
-from sandbox_app.models import RunState, ToolRun
+from sandbox_app.models import AuditRecord, RunState, ToolRun
 from sandbox_app.run_lines import input_lines, json_text, limit_lines, timeline
 from sandbox_app.selectors import runs_visible
+from sandbox_app.selectors_audit import records_of_run
 from sandbox_app.serializers_runs import artifact_url
 from sandbox_app.services import tool_run_approve, tool_run_cancel, tool_run_deny
+from sparkweb.accounts.actor import Actor
 from sparkweb.accounts.models import Role
 from sparkweb.accounts.pages import role_required
 from sparkweb.accounts.services import actor_of
@@ -105,5 +107,12 @@ def _context(request: HttpRequest, run: ToolRun) -> dict[str, Any]:
         "may_decide": run.state == RunState.APPROVAL and actor.may(Role.OPERATOR),
         "may_cancel": run.live and (actor.may(Role.ADMIN) or run.user_id == (actor.user and actor.user.pk)),
         "may_replay": not run.live and run.tool is not None and actor.may(run.tool.role),
+        "records": _records(actor, run),
         "replays": list(run.replays.order_by("-pk")[:5]),
     }
+
+
+def _records(actor: Actor, run: ToolRun) -> list[AuditRecord]:
+    """The run's entries in the audit, for those who may read them."""
+    mine = actor.user is not None and run.user_id == actor.user.pk
+    return records_of_run(run.uid) if mine or actor.may(Role.ADMIN) else []

@@ -112,14 +112,6 @@ def plain(value: Any) -> str:
 
 
 @register.filter
-def milliseconds(value: Any) -> str:
-    """Write a short time: `12 ms`, `1.2 s`, `2 min 5 s`. A dash for None."""
-    if value is None or value == "":
-        return UNKNOWN
-    return f"{float(value):.0f} ms" if float(value) < 1_000 else duration(float(value) / 1_000)
-
-
-@register.filter
 def json_text(value: Any) -> str:
     """Write a value of a JSON field in one line; nothing for an empty object."""
     return json.dumps(value, ensure_ascii=False) if value else ""

@@ -23,6 +23,7 @@ from sandbox_app.selectors_run_list import RunListFilter, run_page
 from sandbox_app.services import tool_run_create, tool_run_replay
 from sparkweb.accounts.actor import Actor
 from sparkweb.accounts.models import User
+from tests.factories import UserFactory
 from tests.sandbox.conftest import ending
 
 Clients = Callable[[User | None], Client]
@@ -136,8 +137,31 @@ def test_compare_shows_what_differs_to_those_who_may_see_both(
     )
     same = run_make(operator, 4, replay_of=before, stdout=before.stdout, limits=before.limits,
                     image_digest="sha256:a")  # fmt: skip
-    told = client_of(operator).get(f"/tools/runs/{same.uid}/compare/").content.decode()
+    same_page = client_of(operator).get(f"/tools/runs/{same.uid}/compare/")
+    told = same_page.content.decode()
     assert "Both printed the same, under the same limits, from the same image" in told
+
+
+@pytest.mark.django_db
+def test_what_turns_text_around_is_written_out(client_of: Clients, operator: User) -> None:
+    before = run_make(operator, 1, stdout="a\u202eb\x1b[31m", arguments={"x": "\u202e"})
+    again = run_make(operator, 2, replay_of=before, stdout="c")
+    for path in (f"/tools/runs/{again.uid}/compare/", "/tools/runs/"):
+        page = client_of(operator).get(path).content.decode()
+        assert "\u202e" not in page and "⟨U+202E⟩" in page
+
+
+@pytest.mark.django_db
+def test_entries_are_linked_from_a_run_for_those_who_may_read_them(
+    tool: Tool, node: Node, someone: Actor, told: Any, nudges: Any, frames: Any, client_of: Clients,
+    django_capture_on_commit_callbacks: Any,
+) -> None:  # fmt: skip
+    tool.approval = True
+    tool.save()
+    run, _ = tool_run_create(tool=tool, arguments={"code": "1"}, actor=someone, via="page")
+    other = UserFactory(username="other", role="operator")
+    assert "/tools/audit/1/" in client_of(someone.user).get(f"/tools/runs/{run.uid}/").content.decode()
+    assert "/tools/audit/1/" not in client_of(other).get(f"/tools/runs/{run.uid}/").content.decode()
 
 
 @pytest.mark.django_db
