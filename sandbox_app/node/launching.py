@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from sandbox_app.job import SessionJob
@@ -43,7 +44,8 @@ class Launcher:
         return self._launch(key, self._known.labels("pool"), give_up)
 
     def for_run(self, key: PoolKey, run: str, give_up: GiveUp) -> SandboxContainer:
-        """One for a run that found none waiting."""
+        """One for a run that found none waiting: it imports what it needs itself, and no more."""
+        key = replace(key, policy=replace(key.policy, flavour="plain"))
         return self._launch(key, self._known.labels("run", run=run), give_up)
 
     def for_session(self, key: PoolKey, session: SessionJob, workspace: Workspace) -> SandboxContainer:
