@@ -6,7 +6,6 @@ speaks to the real one, with the same settings.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,26 +25,17 @@ from sparkweb.adapters.docker_engine import DockerEngine
 from sparkweb.node_link import commands
 from sparkweb.node_link.journal import Journal
 from sparkweb.streams import Streams
-from tests.support.images import root_tree
 from tests.support.ports import free_port
+from tests.support.searxng import searxng_standin
 
 pytestmark = pytest.mark.docker
 
-STANDIN = "sparkweb-test/searxng-standin"
-LOOP = (
-    "echo search engine begins; while true; do "
-    r"printf 'HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nOK' | nc -l -p 8080; done"
-)
 WAIT_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
 def standin(docker_host: str) -> str:
-    client = docker.APIClient(base_url=docker_host, timeout=60)
-    words = ["ENV PATH=/usr/bin:/bin", f"ENTRYPOINT {json.dumps(['/bin/sh', '-c', LOOP])}"]
-    client.import_image_from_data(root_tree({}), repository=STANDIN, tag="1", changes=words)
-    client.close()
-    return f"{STANDIN}:1"
+    return searxng_standin(docker_host)
 
 
 Make = Callable[[], ServiceDesk]

