@@ -188,6 +188,14 @@ def session_gone(session: ToolSession, reason: str = "", now: datetime | None = 
     )
 
 
+def sessions_prune(before: datetime, at_once: int = 500) -> int:
+    """Delete the rows of sessions that ended before a moment; their runs stay. Returns how many."""
+    old = ToolSession.objects.filter(state=SessionState.ENDED, ended_at__lt=before).order_by("pk")
+    gone = list(old.values_list("pk", flat=True)[:at_once])
+    ToolSession.objects.filter(pk__in=gone).delete()
+    return len(gone)
+
+
 def session_used(session: ToolSession) -> None:
     """Note that a session was used just now; what idles too long ends."""
     now = timezone.now()

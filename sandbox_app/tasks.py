@@ -11,13 +11,14 @@ from django.utils import timezone
 from sandbox_app import audit_tasks  # noqa: F401 - its tasks are found here
 from sandbox_app.artifact_store import artifact_drop, artifacts_fit, folders_tidy
 from sandbox_app.models import Artifact, ToolRun
+from sandbox_app.sessions import sessions_prune
 
 AT_ONCE = 500
 
 
 @shared_task
 def runs_prune() -> int:
-    """Delete files older than SPARKWEB_ARTIFACT_KEEP_DAYS and runs older than SPARKWEB_RUN_KEEP_DAYS.
+    """Delete files older than SPARKWEB_ARTIFACT_KEEP_DAYS, runs and sessions than SPARKWEB_RUN_KEEP_DAYS.
 
     500 of each at a time. Returns how many. The audit keeps its entries of them.
     """
@@ -29,6 +30,7 @@ def runs_prune() -> int:
     runs = ToolRun.objects.filter(live=False, ended_at__lt=now - timedelta(days=settings.RUN_KEEP_DAYS))
     old_runs = list(runs.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
     ToolRun.objects.filter(pk__in=old_runs).delete()
+    sessions = sessions_prune(now - timedelta(days=settings.RUN_KEEP_DAYS), AT_ONCE)
     dropped = artifacts_fit()
     folders_tidy()
-    return len(old_files) + len(old_runs) + dropped
+    return len(old_files) + len(old_runs) + sessions + dropped

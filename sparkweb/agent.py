@@ -110,7 +110,7 @@ class Agent:
             folder / "audit", config.INSTALLATION or installation_read(config.DATA_DIR)
         )
         self.sessions = SessionDesk(
-            Workspaces(folder / "workspaces", config.DISK_RESERVE_GB * 2**30),
+            Workspaces(folder / "workspaces", config.DISK_RESERVE_GB * 2**30, docker_host=config.DOCKER_HOST),
             self.journal,
             lambda: WebClient(config.WEB_URL, signer),
         )

@@ -10,6 +10,8 @@ import contextlib
 import os
 import re
 import shutil
+import socket
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -47,6 +49,29 @@ def why_not(folder: Path) -> str:
         except MountFailed as error:
             return str(error)
     return ""
+
+
+def why_unseen(docker_host: str) -> str:
+    """Why containers would not see what is mounted here; empty if they would, or nobody can tell.
+
+    The engine must share this process's mount namespace. Whoever listens on its socket is told by the
+    kernel; a process of another container's host has no number here. Source: unix(7), SO_PEERCRED.
+    """
+    scheme, _, path = docker_host.partition("://")
+    if scheme != "unix":
+        return "Docker is reached over the network"
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(COMMAND_SECONDS)
+            client.connect(path)
+            told = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        engine = struct.unpack("3i", told)[0]
+        if engine == 0:
+            return "the agent runs in a container, whose mounts Docker does not see"
+        same = Path(f"/proc/{engine}/ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink()
+    except OSError:
+        return ""
+    return "" if same else "the agent has mounts of its own, which Docker does not see"
 
 
 def image_make(image: Path, size_bytes: int, inodes: int, owner: int) -> None:

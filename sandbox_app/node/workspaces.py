@@ -66,12 +66,18 @@ class Usage:
 
 
 class Workspaces:
-    """All workspaces of one agent. Safe for threads; calls about one session wait for each other."""
+    """All workspaces of one agent. Safe for threads; calls about one session wait for each other.
 
-    def __init__(self, folder: Path, reserve_bytes: int, owner: int = SANDBOX_UID) -> None:
+    `docker_host` names the engine that must see the mounts; "" where nobody asks it to.
+    """
+
+    def __init__(
+        self, folder: Path, reserve_bytes: int, owner: int = SANDBOX_UID, docker_host: str = ""
+    ) -> None:
         self._images, self._mnt = folder / "images", folder / "mnt"
         self._reserve_bytes = reserve_bytes
         self._owner = owner
+        self._docker_host = docker_host
         self._why: str | None = None
         self._probed_at = 0.0
         self._making = threading.Lock()  # guards the sum of what was promised
@@ -103,7 +109,7 @@ class Workspaces:
         """Which kind sessions get here, ext4 or tmpfs, and why it is not ext4."""
         with self._making:
             if self._why is None or (self._why and time.monotonic() - self._probed_at > PROBE_AGAIN_SECONDS):
-                self._why, self._probed_at = mounts.why_not(self._images), time.monotonic()
+                self._why, self._probed_at = self._why_not(), time.monotonic()
             return ("tmpfs", self._why) if self._why else ("ext4", "")
 
     def open(self, session: SessionJob) -> Workspace:
@@ -210,6 +216,10 @@ class Workspaces:
         return sorted(name for name in names if _UID.fullmatch(name))
 
     # Within --------------------------------------------------------------------
+
+    def _why_not(self) -> str:
+        unseen = mounts.why_unseen(self._docker_host) if self._docker_host else ""
+        return mounts.why_not(self._images) or unseen
 
     def _make(self, uid: str, size_bytes: int, inodes: int) -> None:
         new = self._images / f"{uid}.img{_NEW}"

@@ -11,7 +11,7 @@ from django.utils import timezone
 from metrics_app import services as nodes
 from metrics_app.models import Node
 from sandbox_app import session_observing, sessions
-from sandbox_app.models import SessionState, ToolSession
+from sandbox_app.models import SessionState, ToolRun, ToolSession
 from sandbox_app.session_observing import (
     SessionsSeen,
     sessions_reconcile,
@@ -27,6 +27,7 @@ from sandbox_app.sessions import (
     session_find,
     session_live,
     session_seen,
+    sessions_prune,
     sessions_visible,
     tool_session_create,
     tool_session_end,
@@ -205,6 +206,28 @@ def test_ending_is_told_to_the_node_until_it_is_done(
     assert (row.state, row.end_reason) == ("ended", "ended by operator")
     assert row.ended_at is not None
     assert sessions_reconcile(seen) == 0
+
+
+def test_runs_end_with_their_session(operator: User, node: Node, sent: list[Any]) -> None:
+    session = make(operator, node)
+    fields = {"user": operator, "node": node, "node_name": node.name, "tool_name": "x", "session": session}
+    waits = ToolRun.objects.create(state="queued", **fields)
+    ended = ToolRun.objects.create(state="ended", live=False, outcome="ok", **fields)
+    tool_session_end(session=session, actor=actor(operator))
+    waits.refresh_from_db()
+    ended.refresh_from_db()
+    assert (waits.outcome, waits.reason) == ("cancelled", "its session ended")
+    assert ended.outcome == "ok"
+
+
+def test_ended_sessions_are_forgotten_in_time(operator: User, node: Node) -> None:
+    now = timezone.now()
+    for days, state in ((40, "ended"), (20, "ended"), (40, "live")):
+        session = make(operator, node)
+        ended_at = now - timedelta(days=days) if state == "ended" else None
+        ToolSession.objects.filter(pk=session.pk).update(state=state, ended_at=ended_at)
+    assert sessions_prune(now - timedelta(days=30)) == 1
+    assert sorted(ToolSession.objects.values_list("state", flat=True)) == ["ended", "live"]
 
 
 def test_a_node_may_end_one_by_itself(operator: User, node: Node) -> None:

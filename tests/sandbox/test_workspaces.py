@@ -280,6 +280,26 @@ def test_where_nobody_may_mount_it_is_memory_and_says_why(tmp_path: Path) -> Non
     assert '"tmpfs", null, "Files are kept in memory: mount: ' in done.stdout
 
 
+UNSEEN = """
+import sys
+from sandbox_app.node.mounts import why_unseen
+print(why_unseen(sys.argv[1]))
+"""
+
+
+def test_an_engine_that_would_not_see_the_mounts_is_found(docker_host: str, tmp_path: Path) -> None:
+    def asked(*prefix: str) -> str:
+        command = [*prefix, sys.executable, "-c", UNSEEN, docker_host]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout.strip()
+
+    assert asked() == ""
+    assert asked("unshare", "--mount") == "the agent has mounts of its own, which Docker does not see"
+    contained = asked("unshare", "--pid", "--fork", "--mount-proc")
+    assert contained == "the agent runs in a container, whose mounts Docker does not see"
+    assert mounts.why_unseen("tcp://10.0.0.1:2375") == "Docker is reached over the network"
+    assert mounts.why_unseen(f"unix://{tmp_path}/none.sock") == ""
+
+
 def test_an_agent_that_is_not_root_mounts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     found = started(tmp_path / "ws").open(session())
