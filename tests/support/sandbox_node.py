@@ -129,6 +129,7 @@ class SandboxNode:
         """A job of the tool; fields of the policy may be named as well."""
         named = set(fields) & set(Policy.__dataclass_fields__)
         of_policy = {key: fields.pop(key) for key in named}
+        of_policy.setdefault("timeout_seconds", 300)  # a busy machine is slow; few tests are about time
         arguments = fields.pop("arguments", {"code": code})
         job = Job(
             run=uuid.uuid4().hex[:16],
