@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,6 +97,18 @@ def test_a_container_removed_by_hand_ends_its_run(
     docker_client.containers.get(node.containers()[0]).remove(force=True)
     ending = node.wait_end(job)
     assert (ending["outcome"], ending["stdout"]) == ("engine", "up\n")
+
+
+def test_what_the_memory_guardian_ends_says_so(node: SandboxNode) -> None:
+    job = node.send(node.job(LONG, timeout_seconds=600))
+    wait_for(lambda: any(entry["kind"] == "out" for entry in node.stream(job.run)), "its first line")
+    (victim,) = node.sandbox.victims()
+    assert (victim.key, victim.kind) == (job.run, "sandbox")
+    assert victim.pid
+    node.sandbox.guardian_acted({"victim": {"key": victim.key}, "sentence": "10 MiB were left."})
+    os.kill(victim.pid, signal.SIGKILL)
+    ending = node.wait_end(job)
+    assert (ending["outcome"], ending["reason"]) == ("memory", "10 MiB were left.")
 
 
 def test_long_output_keeps_head_and_tail_and_all_of_it_for_web(node: SandboxNode) -> None:
