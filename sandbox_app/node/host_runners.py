@@ -17,7 +17,8 @@ from sandbox_app.node.searxng import Searxng
 from sandbox_app.node.web_fetch import web_fetch
 from sandbox_app.node.web_search import WebSearch
 from sparkweb import config
-from sparkweb.adapters.egress import Egress, EgressCancelled
+from sparkweb.adapters.egress import Egress
+from sparkweb.adapters.egress_answers import EgressCancelled
 from sparkweb.adapters.egress_configured import egress_make
 
 HostRunner = Callable[[Job, dict[str, Any], RunStream, threading.Event], Ending]

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from sandbox_app.job import Ending, Job
-from sparkweb.adapters.egress import Egress, Fetched, FetchOrder
+from sparkweb.adapters.egress import Egress
+from sparkweb.adapters.egress_answers import Fetched, FetchOrder
 from sparkweb.adapters.egress_rules import EgressRefused
 
 STDOUT_MOST_BYTES = 128 * 1024

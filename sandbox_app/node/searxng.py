@@ -15,7 +15,8 @@ from yarl import URL
 
 from sandbox_app.node.host_runs import HostRun
 from sandbox_app.node.plain_text import clean
-from sparkweb.adapters.egress import Egress, Fetched, FetchOrder
+from sparkweb.adapters.egress import Egress
+from sparkweb.adapters.egress_answers import Fetched, FetchOrder
 from sparkweb.adapters.egress_rules import policy_make
 
 ASK_SECONDS = 15.0

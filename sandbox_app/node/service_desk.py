@@ -26,7 +26,8 @@ log = structlog.get_logger(__name__)
 
 INSTALLATION, NODE = "sparkweb.installation", "sparkweb.node"
 SERVICE, GENERATION = "sparkweb.service", "sparkweb.generation"
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 3.0
+IDLE_LOOK_SECONDS = 10.0
 HEALTH_SECONDS = 2.0
 STOP_SECONDS = 10
 LOG_LINES_MOST = 500
@@ -97,7 +98,7 @@ class ServiceDesk:
     def _look_on(self) -> None:
         while not self._closed.is_set():
             self.look()
-            self._wake.wait(LOOK_SECONDS)
+            self._wake.wait(LOOK_SECONDS if self._section else IDLE_LOOK_SECONDS)
             self._wake.clear()
 
     def look(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from sandbox_app.job import Ending
 from sandbox_app.node.host_runs import HostRun
 from sandbox_app.node.page_reader import PageReader
-from sparkweb.adapters.egress import WHOLE_SECONDS, Fetched, FetchOrder
+from sparkweb.adapters.egress_answers import WHOLE_SECONDS, Fetched, FetchOrder
 from sparkweb.adapters.egress_rules import url_shown
 
 EXTRACTS = ("text", "json", "html", "links", "images", "meta")

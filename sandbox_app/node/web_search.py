@@ -11,7 +11,7 @@ from sandbox_app.job import Ending
 from sandbox_app.node.host_runs import HostRun
 from sandbox_app.node.page_reader import PageReader
 from sandbox_app.node.searxng import Found, SearchFailed, Searxng
-from sparkweb.adapters.egress import Fetched, FetchOrder
+from sparkweb.adapters.egress_answers import Fetched, FetchOrder
 
 RESULTS = (5, 20)  # default and most
 READ_MOST = 3

@@ -12,13 +12,12 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import os
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -26,7 +25,17 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from sparkweb import __version__
-from sparkweb.adapters.egress_bytes import ACCEPTED, BodyBroken, BodyTooLarge, body_unpack
+from sparkweb.adapters.egress_answers import (
+    CONNECT_SECONDS,
+    EgressCancelled,
+    EgressFailed,
+    Fetched,
+    FetchOrder,
+    Verdict,
+    Words,
+    trouble_tell,
+)
+from sparkweb.adapters.egress_bytes import ACCEPTED, BodyTooLarge, body_unpack
 from sparkweb.adapters.egress_rules import (
     METHODS,
     Address,
@@ -41,59 +50,16 @@ from sparkweb.adapters.egress_rules import (
 )
 from sparkweb.adapters.own_addresses import host_networks, interface_networks
 
-BODY_MOST_BYTES = 10 * 2**20
 SENT_MOST_BYTES = 1 * 2**20
 REDIRECTS_MOST = 5
 ADDRESSES_MOST = 4
-CONNECT_SECONDS = 6.0
 FIRST_BYTE_SECONDS = 20.0
-WHOLE_SECONDS = 30.0
-LOOKUPS_AT_ONCE = 16
+LOOKUPS_AT_ONCE = 64
 CANCEL_LOOK_SECONDS = 0.05
 USER_AGENT = f"Mozilla/5.0 (compatible; SparkWeb/{__version__})"
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 Lookup = Callable[[str, int], list[Address]]
-Verdict = dict[str, Any]
-
-
-class EgressFailed(Exception):
-    """The rules allow it and it did not work; `code`: dns, connect, tls, timeout, too_large, broken …"""
-
-    def __init__(self, sentence: str, code: str) -> None:
-        super().__init__(sentence)
-        self.code = code
-
-
-class EgressCancelled(Exception):
-    """Whoever asked wants it no longer."""
-
-
-@dataclass(frozen=True)
-class FetchOrder:
-    """One fetch. `hosts` is what the tool that asks may reach (patterns; `*` for all)."""
-
-    url: str
-    hosts: tuple[str, ...]
-    method: str = "GET"
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    limit_bytes: int = BODY_MOST_BYTES
-    whole_seconds: float = WHOLE_SECONDS
-
-
-@dataclass
-class Fetched:
-    """What came of one order: an answer, or the trouble in its place; `verdicts` one for each hop."""
-
-    url: str
-    verdicts: list[Verdict] = field(default_factory=list)
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-    media_type: str = ""
-    charset: str | None = None
-    body: bytes = b""
-    trouble: EgressRefused | EgressFailed | None = None
 
 
 def addresses_of(host: str, port: int) -> list[Address]:
@@ -120,7 +86,7 @@ class Egress:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self._lookups = threading.BoundedSemaphore(LOOKUPS_AT_ONCE)
+        self._lookups = asyncio.Semaphore(LOOKUPS_AT_ONCE)
 
     def fetch(self, order: FetchOrder, cancelled: threading.Event | None = None) -> Fetched:
         """Carry out one order; trouble is in the answer. Raises EgressCancelled."""
@@ -171,7 +137,7 @@ class Egress:
         except (EgressRefused, EgressFailed) as trouble:
             answer.trouble = trouble
         if answer.trouble:
-            _tell_trouble(answer, answer.trouble)
+            trouble_tell(answer, answer.trouble)
         return answer
 
     async def _hops(self, order: FetchOrder, answer: Fetched) -> None:
@@ -213,7 +179,7 @@ class Egress:
             request = session.request(
                 hop.method, url, headers=headers, data=hop.body, allow_redirects=False, max_redirects=0
             )
-            with _words(FIRST_BYTE_SECONDS):
+            with Words(FIRST_BYTE_SECONDS):
                 async with asyncio.timeout(FIRST_BYTE_SECONDS):
                     response = await stack.enter_async_context(request)
                 verdict.update(verdict="allowed", status=response.status)
@@ -221,7 +187,7 @@ class Egress:
                 location = response.headers.get("Location")
                 if response.status in _REDIRECTS and location:
                     return location
-            with _words(order.whole_seconds):
+            with Words(order.whole_seconds):
                 await _body(order, response, answer, verdict)
         return None
 
@@ -230,9 +196,7 @@ class Egress:
         host = (url.host or "").rstrip(".")
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                addresses, own = await asyncio.gather(
-                    self._ask(self._lookup, host, url.port or 0), self._ask(self._own_networks)
-                )
+                addresses, own = await self._ask(self._looked_up, host, url.port or 0)
         except (OSError, UnicodeError) as error:
             reason = "no answer in time" if isinstance(error, TimeoutError) else "the name is not known"
             raise EgressFailed(f"{host} could not be resolved: {reason}.", "dns") from None
@@ -241,25 +205,30 @@ class Egress:
         addresses_check(host, addresses, self.policy, own)
         return list(addresses[:ADDRESSES_MOST])
 
-    def _own_networks(self) -> list[Network]:
-        return interface_networks() + host_networks(self._own_hosts)
+    def _looked_up(self, host: str, port: int) -> tuple[list[Address], list[Network]]:
+        """The addresses of a host, and what of the network is our own. Raises OSError, UnicodeError."""
+        return self._lookup(host, port), interface_networks() + host_networks(self._own_hosts)
 
     async def _ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """A resolver blocks and cannot be ended: it gets a thread that nobody waits for at the end."""
+        """A resolver blocks and cannot be ended: it gets a thread that nobody waits for at the end.
+
+        Its place is given back when the thread is through, also if nobody waits for its answer any more.
+        """
+        await self._lookups.acquire()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        if not self._lookups.acquire(blocking=False):
-            raise EgressFailed("Too many names are being resolved; try again.", "dns")
+
+        def settle(result: Any, error: Exception | None) -> None:
+            self._lookups.release()
+            _settle(future, result, error)
 
         def work() -> None:
             try:
                 result, error = function(*arguments), None
             except (OSError, ValueError) as raised:
                 result, error = None, raised
-            finally:
-                self._lookups.release()
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(_settle, future, result, error)
+                loop.call_soon_threadsafe(settle, result, error)
 
         threading.Thread(target=work, name="egress-lookup", daemon=True).start()
         return await future
@@ -353,49 +322,6 @@ async def _body(
                 raise BodyTooLarge
     encoding = response.headers.get("Content-Encoding", "")
     answer.body = await asyncio.to_thread(body_unpack, bytes(packed), encoding, order.limit_bytes)
-
-
-class _words(contextlib.AbstractContextManager["_words"]):  # noqa: N801 - reads as a word
-    """What aiohttp and the kernel raise becomes EgressFailed with a sentence."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        failed = _failure(error, self._seconds)
-        if failed:
-            raise failed from None
-
-
-def _failure(error: BaseException | None, seconds: float) -> EgressFailed | None:
-    match error:
-        case BodyTooLarge():
-            return EgressFailed("The answer is larger than may be fetched.", "too_large")
-        case BodyBroken():
-            return EgressFailed(f"The answer cannot be read: {error}.", "broken")
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            return EgressFailed("Its certificate is not trusted.", "tls")
-        case aiohttp.ServerTimeoutError():
-            return EgressFailed(f"No connection within {CONNECT_SECONDS:g} s.", "timeout")
-        case TimeoutError():
-            return EgressFailed(f"No answer within {seconds:g} s.", "timeout")
-        case aiohttp.ClientConnectorError(os_error=cause):
-            why = os.strerror(cause.errno) if cause.errno else type(cause).__name__
-            return EgressFailed(f"No connection: {why}.", "connect")
-        case aiohttp.ClientError() | OSError() | ValueError():
-            return EgressFailed(f"The answer broke off: {type(error).__name__}.", "broken")
-    return None
-
-
-def _tell_trouble(answer: Fetched, trouble: EgressRefused | EgressFailed) -> None:
-    """The last hop's verdict says how it ended."""
-    verdict = answer.verdicts[-1]
-    if isinstance(trouble, EgressRefused):
-        verdict.update(verdict="refused", rule=trouble.rule)
-        verdict["address"] = trouble.address or verdict["address"]
-    else:
-        verdict.update(verdict="failed", rule=trouble.code)
-    verdict["reason"] = str(trouble)
 
 
 def _loop_run(loop: asyncio.AbstractEventLoop) -> None:

@@ -14,14 +14,8 @@ import brotli
 import pytest
 import zstandard
 
-from sparkweb.adapters.egress import (
-    REDIRECTS_MOST,
-    Egress,
-    EgressCancelled,
-    EgressFailed,
-    Fetched,
-    FetchOrder,
-)
+from sparkweb.adapters.egress import LOOKUPS_AT_ONCE, REDIRECTS_MOST, Egress
+from sparkweb.adapters.egress_answers import EgressCancelled, EgressFailed, Fetched, FetchOrder
 from sparkweb.adapters.egress_rules import Address, EgressRefused, address_read, policy_make
 from tests.support.ports import free_port
 from tests.support.site import Reply, Site, certificate_make, site_run
@@ -553,3 +547,28 @@ def test_https_by_the_name_at_the_judged_address(
         assert answer.body == b"hello"
         assert secure.asked[-1].server_name == "site.example"
         failed(get(client, secure.url(name="other.example")), "tls")
+
+
+def test_many_at_once_wait_for_the_resolver(site: Site, egress: Make) -> None:
+    """More fetches than lookups at once: each has its turn."""
+    site.pages["/"] = Reply()
+    answers = egress().fetch_all([FetchOrder(site.url(), ANY)] * (LOOKUPS_AT_ONCE + 20))
+    assert {answer.body for answer in answers} == {b"hello"}
+
+
+def test_hanging_lookups_leave_their_places_when_they_end(site: Site, egress: Make) -> None:
+    let_go = threading.Event()
+
+    def slow(host: str, port: int) -> list[Address]:
+        if host != "site.example":
+            let_go.wait(60)
+        return [address_read("127.0.0.1")]
+
+    site.pages["/"] = Reply()
+    client = egress(slow)
+    order = FetchOrder(site.url(name="slow.example"), ANY, whole_seconds=0.5)
+    for answer in client.fetch_all([order] * LOOKUPS_AT_ONCE):
+        failed(answer, "timeout")
+    failed(get(client, site.url(), whole_seconds=0.5), "timeout")
+    let_go.set()
+    assert get(client, site.url()).body == b"hello"
