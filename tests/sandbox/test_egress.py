@@ -433,6 +433,7 @@ def test_a_bomb_is_given_up_at_the_limit(encoding: str, site: Site, egress: Make
         ("compress", b"x"),
         ("gzip", gzip.compress(b"") * 2_000),
     ],
+    ids=["no gzip", "gzip cut", "no br", "br cut", "no zstd", "twice", "unknown", "many members"],
 )
 def test_what_does_not_unpack_is_told(encoding: str, body: bytes, site: Site, egress: Make) -> None:
     site.pages["/"] = Reply(200, body, {"Content-Encoding": encoding})
