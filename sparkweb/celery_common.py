@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 
 from celery import Celery
 from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning
+from celery.signals import setup_logging
 
 from sparkweb import config
 
@@ -36,6 +38,20 @@ def celery_settings(redis_url: str) -> dict[str, object]:
     }
 
 
+def logging_keep() -> None:
+    """Leave logging as logs_setup() made it, and Celery's own chatter out of it.
+
+    Without a receiver of this signal a starting worker sets the root logger to its own level, and
+    whatever we say below a warning is lost. Source: celery.app.log.Logging.setup_logging_subsystem.
+    """
+    setup_logging.connect(_logging_kept, weak=False)
+    logging.getLogger("celery").setLevel(logging.WARNING)
+
+
+def _logging_kept(**_: object) -> None:
+    """That there is a receiver is what counts."""
+
+
 def worker_run(app: Celery, *, name: str, threads: int, queues: list[str]) -> None:
     """Consume `queues` in the main thread until SIGTERM or SIGINT.
 
@@ -43,6 +59,7 @@ def worker_run(app: Celery, *, name: str, threads: int, queues: list[str]) -> No
     """
     # Said of pickle, which `accept_content` refuses; an agent needs root for the host's figures.
     warnings.filterwarnings("ignore", category=SecurityWarning)
+    logging_keep()
     Worker(
         app=app,
         hostname=name,

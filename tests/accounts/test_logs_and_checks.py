@@ -74,6 +74,24 @@ def test_level_changes_while_it_runs(logged: Callable[..., io.StringIO]) -> None
         logs.level_set("loud")
 
 
+def test_a_starting_celery_worker_leaves_our_level() -> None:
+    script = """
+import structlog
+from celery import Celery
+from sparkweb.celery_common import logging_keep
+from sparkweb.logs import logs_setup
+logs_setup("control", level="info")
+logging_keep()
+Celery("x").log.setup("WARNING")
+structlog.get_logger("sandbox_app.audit_heads").info("audit head", number=7)
+import logging
+logging.getLogger("celery.worker").info("Connected to redis")
+"""
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stderr
+    assert "audit head" in said and "number=7" in said
+    assert "Connected" not in said
+
+
 def test_logs_need_no_django() -> None:
     code = "import sys, sparkweb.logs; sparkweb.logs.logs_setup('agent'); sys.exit('django' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
