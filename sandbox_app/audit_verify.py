@@ -311,4 +311,4 @@ def _guard_faults() -> list[Fault]:
     missing = triggers_missing(connection)
     if not missing:
         return []
-    return [Fault(None, "guard", f"The database no longer refuses changes: {', '.join(missing)} is missing.")]
+    return [Fault(None, "guard", f"The database no longer refuses changes: missing {', '.join(missing)}.")]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
@@ -236,6 +236,8 @@ def test_command_says_so_and_ends_with_its_verdict(capsys: pytest.CaptureFixture
     entries_make(4)
     call_command("verify_audit")
     assert "All 4 entries hold" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="nothing to accept"):
+        call_command("verify_audit", "--accept", "why not")
     tamper(f"UPDATE {TABLE} SET outcome = 'exit' WHERE number = 2")
     with pytest.raises(SystemExit) as ended:
         call_command("verify_audit", "--json")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sandbox_app.audit_accept import audit_accept
+from sandbox_app.audit_accept import audit_accept, copies_against
 from sandbox_app.audit_checks import check_run, verdict_tell
 from sandbox_app.audit_verify import Verdict, chain_verify
 from sandbox_app.exceptions import ToolRefused
 from sandbox_app.models_audit import AuditCheck
 from sparkweb.accounts.actor import Actor
+
+NODES_LOOKS, NODES_LOOK_SECONDS = 20, 0.5
 
 
 class Command(BaseCommand):
@@ -45,6 +48,10 @@ class Command(BaseCommand):
         except ToolRefused as refusal:
             raise CommandError(f"{refusal}.") from None
         self.stderr.write(f"Accepted; entry {record.number} says so.")
+        for _ in range(NODES_LOOKS):  # nodes that are on take the new head and report it
+            if not copies_against():
+                return
+            time.sleep(NODES_LOOK_SECONDS)
 
     def _asked(self, check_id: int) -> Verdict:
         check = AuditCheck.objects.filter(pk=check_id).first()
