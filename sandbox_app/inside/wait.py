@@ -320,7 +320,7 @@ class Run:
         elif self.control_open and descriptor == keeper.control.fileno():
             told = keeper.control.recv(4096)
             if told:
-                self.done = json.loads(told)
+                self.done = _done(told)
             else:
                 self.control_open = False  # it became another program, or has ended: its status will say
         elif descriptor == 1 and event & (select.POLLERR | select.POLLHUP):
@@ -452,6 +452,15 @@ class Run:
             "rss_peak_bytes": usage.ru_maxrss * 1024 if usage else None,
         }
         keeper.say("E", json.dumps(told).encode())
+
+
+def _done(told: bytes) -> dict[str, Any]:
+    """What a session's worker says of a call. The tool runs in it: nothing but two numbers is taken."""
+    try:
+        said = json.loads(told)
+        return {key: said[key] for key in ("code", "signal") if isinstance(said.get(key), int)}
+    except (ValueError, AttributeError):
+        return {}
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from sandbox_app.job import Policy
 
 RESULT_MOST_BYTES = 64 * 1024
+RESULT_TAKEN_BYTES = 1024 * 1024  # the keeper hands out one more
 DEPTH_MOST = 64
 DISK_WORDS = (b"No space left on device", b"ENOSPC", b"Disk quota exceeded", b"File too large", b"EFBIG")
 
@@ -53,6 +54,7 @@ def judge(evidence: Evidence, policy: Policy) -> Verdict:
     cause = evidence.cause or told.get("ended") or ""
     if cause == "silent":  # beyond its time, and unheard: whose fault that was, the engine shows
         cause = told.get("ended") or ("" if evidence.told or evidence.engine else "wall")
+        cause = "wall" if cause == "silent" else cause
     if cause in ("cancelled", "wall", "output", "cpu"):
         return Verdict(cause, evidence.reason or _ended_words(cause, policy), code, number)
     if evidence.guardian:
@@ -120,6 +122,8 @@ def result_read(data: bytes) -> tuple[Any, str, bytes]:
     """(result, problem, bytes that are too many for a record) of what came on descriptor 3."""
     if not data.strip():
         return None, "", b""
+    if len(data) > RESULT_TAKEN_BYTES:
+        return None, f"Its result has more than {_mib(RESULT_TAKEN_BYTES)}.", b""
     try:
         told = json.loads(data, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

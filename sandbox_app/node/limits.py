@@ -78,6 +78,7 @@ def _environment(policy: Policy) -> dict[str, str]:
         "MPLBACKEND": "Agg",
         "MPLCONFIGDIR": "/tmp",  # noqa: S108
         "PYTHONDONTWRITEBYTECODE": "1",
+        "NVIDIA_VISIBLE_DEVICES": "void",  # also where NVIDIA's runtime is Docker's own
         # As many as it has cores: a pool of threads for each of the host's would break the process limit.
         **dict.fromkeys(numbers, threads),
     }
@@ -93,7 +94,8 @@ def limits_check(order: SandboxOrder, state: SandboxState, own: dict[str, Any]) 
     kernel = _kernel_view(state) or own
     virtual = order.runtime.startswith("runsc")  # gVisor filters calls itself; /proc within shows its own
     checks: list[tuple[str, Any, Any]] = [
-        ("user", str(SANDBOX_UID), str(kernel["uid"])),
+        ("user", SANDBOX_UID, own["uid"]),
+        ("root", False, str(kernel["uid"]) == "0"),  # where Docker maps users, it is another number outside
         ("capabilities", 0, int(str(kernel["capabilities"]), 16)),
         ("network", "none", host.get("NetworkMode")),
         ("network interfaces", [], sorted(set(own["interfaces"]) - INTERFACES_ALLOWED)),
@@ -159,7 +161,7 @@ def _kernel_view(state: SandboxState) -> dict[str, Any] | None:
     }
     sets = [status.get(name, ["0"])[0] for name in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")]
     return {
-        "uid": max(status["Uid"], key=lambda uid: uid != str(SANDBOX_UID)),
+        "uid": min(status["Uid"], key=int),
         "capabilities": f"{max(int(one, 16) for one in sets):x}",
         "no_new_privileges": status.get("NoNewPrivs", ["0"])[0],
         "seccomp": status.get("Seccomp", ["0"])[0],
