@@ -17,7 +17,7 @@ from metrics_app.fabric.verdict import REFERENCE_GBITS
 from metrics_app.models import Node
 from metrics_app.models_fabric import FabricTest
 from sparkweb.accounts.models import Role
-from sparkweb.api import api_actor, refusals
+from sparkweb.api import NamedField, api_actor, refusals
 
 
 class FabricAdapterSerializer(serializers.Serializer[Any]):
@@ -69,7 +69,7 @@ class FabricTestSerializer(serializers.ModelSerializer[FabricTest]):
 
 
 class FabricTestWrite(serializers.Serializer[Any]):
-    nodes = serializers.SlugRelatedField(
+    nodes = NamedField(
         slug_field="name", queryset=Node.objects.all(), many=True, help_text="Two names; the first sends."
     )
     force_reason = serializers.CharField(

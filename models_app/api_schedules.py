@@ -13,14 +13,14 @@ from metrics_app.models import Node
 from models_app.models import ModelDefinition
 from models_app.models_schedules import Schedule, Turn
 from models_app.schedules import schedule_delete, schedule_save
-from sparkweb.api import api_actor, refusals
+from sparkweb.api import NamedField, api_actor, refusals
 
 
 class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
     """Which definitions run on a node at which times, by the clock of SPARKWEB_TIME_ZONE."""
 
-    node = serializers.SlugRelatedField(slug_field="name", queryset=Node.objects.all())
-    definitions = serializers.SlugRelatedField(
+    node = NamedField(slug_field="name", queryset=Node.objects.all())
+    definitions = NamedField(
         slug_field="slug", queryset=ModelDefinition.objects.all(), many=True, required=False
     )
     days = serializers.ListField(

@@ -24,7 +24,7 @@ from models_app.webhooks import (
     webhook_test,
 )
 from sparkweb.accounts.models import Role
-from sparkweb.api import api_actor, refusals
+from sparkweb.api import NamedField, api_actor, refusals
 from sparkweb.outbox.models import Notice
 
 
@@ -34,7 +34,7 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
     events = serializers.ListField(
         child=serializers.ChoiceField(choices=LaunchState.choices), required=False, help_text="All if empty."
     )
-    definitions = serializers.SlugRelatedField(
+    definitions = NamedField(
         slug_field="slug", queryset=ModelDefinition.objects.all(), many=True, required=False
     )
 

@@ -21,6 +21,7 @@ from models_app.models import (
 from models_app.models_preflight import Preflight
 from models_app.selectors import DefinitionCard, compat_status, launch_progress
 from models_app.start_stages import STARTING_STATES
+from sparkweb.api import NamedField
 
 COMPAT_STATUSES = ["running", "starting", "stopped", "not_created"]
 
@@ -171,11 +172,11 @@ class LaunchWrite(serializers.Serializer[Any]):
     With `stop` those launches are stopped first, and it starts once their memory is back.
     """
 
-    definition = serializers.SlugRelatedField(slug_field="slug", queryset=ModelDefinition.objects.all())
-    node = serializers.SlugRelatedField(
+    definition = NamedField(slug_field="slug", queryset=ModelDefinition.objects.all())
+    node = NamedField(
         slug_field="name", queryset=Node.objects.all(), required=False, help_text="This machine if left out."
     )
-    nodes = serializers.SlugRelatedField(
+    nodes = NamedField(
         slug_field="name", queryset=Node.objects.all(), many=True, required=False,
         help_text="Instead of `node`, for a model that lies on several: the first serves it.",
     )  # fmt: skip
@@ -191,9 +192,7 @@ class LaunchWrite(serializers.Serializer[Any]):
 class PreflightWrite(serializers.Serializer[Any]):
     """On which nodes, by rank: the first serves."""
 
-    nodes = serializers.SlugRelatedField(
-        slug_field="name", queryset=Node.objects.all(), many=True, allow_empty=False
-    )
+    nodes = NamedField(slug_field="name", queryset=Node.objects.all(), many=True, allow_empty=False)
 
 
 class PreflightCheckSerializer(serializers.Serializer[Any]):

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from models_app.models import ModelDefinition
+from sparkweb.api import NamedField
 
 
 class StopWrite(serializers.Serializer[Any]):
@@ -25,4 +26,4 @@ class AdoptWrite(serializers.Serializer[Any]):
     """Which container of the node serves which definition."""
 
     container_id = serializers.RegexField(r"^[0-9a-f]{12,64}$", help_text="At least its first 12 digits.")
-    definition = serializers.SlugRelatedField(slug_field="slug", queryset=ModelDefinition.objects.all())
+    definition = NamedField(slug_field="slug", queryset=ModelDefinition.objects.all())

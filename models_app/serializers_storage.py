@@ -9,6 +9,7 @@ from rest_framework import serializers
 from metrics_app.models import Node
 from models_app.models_storage import JobKind, StorageEvent, StorageJob, StorageKind
 from models_app.storage_jobs import REPO_TYPES
+from sparkweb.api import NamedField
 
 
 class StorageUseSerializer(serializers.Serializer[Any]):
@@ -75,7 +76,7 @@ class StorageJobSerializer(serializers.ModelSerializer[StorageJob]):
 class StorageJobWrite(serializers.Serializer[Any]):
     """What to get ahead. A repository with its revision and patterns, else `model` or `image`."""
 
-    node = serializers.SlugRelatedField(
+    node = NamedField(
         slug_field="name", queryset=Node.objects.all(), required=False, help_text="This machine if left out."
     )
     kind = serializers.ChoiceField([choice for choice in JobKind.choices if choice[0] != JobKind.DELETE])

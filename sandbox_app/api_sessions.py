@@ -31,7 +31,7 @@ from sandbox_app.sessions import (
     tool_session_extend,
 )
 from sparkweb.accounts.models import Role, User
-from sparkweb.api import api_actor, refusals
+from sparkweb.api import NamedField, api_actor, refusals
 from sparkweb.body_limit import LIMIT_BYTES
 from sparkweb.request_threads import thread_return_early
 
@@ -67,7 +67,7 @@ class SessionWrite(serializers.Serializer[Any]):
     label = serializers.CharField(  # type: ignore[assignment] # every field has one; this is a field
         required=False, allow_blank=True, default="", max_length=120
     )
-    node = serializers.SlugRelatedField(slug_field="name", queryset=Node.objects.all(), required=False)
+    node = NamedField(slug_field="name", queryset=Node.objects.all(), required=False)
     size_mb = serializers.IntegerField(required=False, allow_null=True, default=None)
     hours = serializers.IntegerField(required=False, allow_null=True, default=None)
 

@@ -37,6 +37,15 @@ class ErrorSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
 
 
+class NamedField(serializers.SlugRelatedField[Any]):
+    """A row that is told by its name; a name with NUL is no row's, and PostgreSQL would not even look."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, str) and "\0" in data:
+            self.fail("does_not_exist", slug_name=self.slug_field, value=data.replace("\0", "?"))
+        return super().to_internal_value(data)
+
+
 REFUSALS = {
     401: OpenApiResponse(ErrorSerializer, "No session and no usable API key"),
     403: OpenApiResponse(ErrorSerializer, "The role or the key's scope does not reach"),
