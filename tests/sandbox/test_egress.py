@@ -475,6 +475,7 @@ def test_a_server_that_says_nothing_is_given_up(site: Site, egress: Make) -> Non
 @pytest.mark.parametrize(
     "said",
     [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000, b"HTTP/1.1 abc\r\n\r\n"],
+    ids=["nothing", "ssh", "endless header", "odd status"],
 )
 def test_no_http_is_told(said: bytes, site: Site, egress: Make) -> None:
     site.pages["/"] = lambda handler: handler.wfile.write(said)
