@@ -10,6 +10,8 @@ from typing import Any
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from metrics_app.models import Node
+from metrics_app.selectors import node_snapshots
 from sandbox_app.models import SessionState, ToolSession, WorkspaceKind
 
 TIGHT_PERCENT = 90.0
@@ -60,6 +62,16 @@ class SessionRow:
 def session_rows(sessions: Iterable[ToolSession]) -> list[SessionRow]:
     now = timezone.now()
     return [SessionRow(session, now) for session in sessions]
+
+
+def memory_notes() -> list[tuple[str, str]]:
+    """Nodes that would keep a new session's files in memory, and why, by their newest reports."""
+    found = []
+    for name, snapshot in node_snapshots(list(Node.objects.values_list("name", flat=True))).items():
+        told = ((snapshot or {}).get("report") or {}).get("sandbox") or {}
+        if told.get("workspaces") == "tmpfs":
+            found.append((name, str(told.get("workspaces_why") or "")[:300]))
+    return found
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from sandbox_app.forms_sessions import SessionForm
 from sandbox_app.models import SessionState, ToolRun, ToolSession
 from sandbox_app.session_download import file_download
 from sandbox_app.session_files import files_delete, files_list, folder_make
-from sandbox_app.session_selectors import FolderRow, session_rows
+from sandbox_app.session_selectors import FolderRow, memory_notes, session_rows
 from sandbox_app.sessions import (
     SessionInvalid,
     SessionUnknown,
@@ -79,6 +79,7 @@ def _list_page(request: HttpRequest, form: SessionForm | None) -> HttpResponse:
         "form": form or SessionForm(initial={"node": local_node()}),
         "asked": form is not None,
         "nodes": Node.objects.exists(),
+        "memory_notes": memory_notes(),
     }
     return render(request, "sandbox_app/sessions.html", context)
 

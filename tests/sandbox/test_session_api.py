@@ -11,7 +11,7 @@ from asgiref.sync import async_to_sync
 from django.test import Client
 
 from metrics_app.models import Node
-from sandbox_app import session_files
+from sandbox_app import session_files, session_selectors
 from sandbox_app.models import ToolSession
 from sandbox_app.session_files import EXCHANGE
 from sandbox_app.session_observing import tool_session_ready
@@ -261,6 +261,21 @@ def test_the_page_begins_and_ends_one(client_of: Any, operator: User, node: Node
     ended = client.post(f"/tools/sessions/{session.uid}/end/")
     assert ended.status_code == 302
     assert ToolSession.objects.get().state == "ending"
+
+
+def test_the_page_says_beforehand_where_files_are_in_memory(
+    client_of: Any, operator: User, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"spark-1": {"report": {"sandbox": {"workspaces": "tmpfs", "workspaces_why": "no <root>"}}}}
+    monkeypatch.setattr(
+        session_selectors, "node_snapshots", lambda names: {name: told[name] for name in names}
+    )
+    page = client_of(operator).get("/tools/sessions/").content.decode()
+    assert "spark-1 keeps files of sessions in memory: no &lt;root&gt;." in page
+    told["spark-1"] = {"report": {"sandbox": {"workspaces": "ext4", "workspaces_why": ""}}}
+    assert "in memory" not in client_of(operator).get("/tools/sessions/").content.decode()
+    told["spark-1"] = {}
+    assert client_of(operator).get("/tools/sessions/").status_code == 200
 
 
 def test_the_folder_is_shown_escaped_and_its_buttons_work(
