@@ -23,7 +23,7 @@ pool = create_pool_manager(
 try:
     for number in range(rounds + 1):
         began = time.perf_counter()
-        with SandboxSession(pool=pool, lang="python", skip_environment_setup=True) as session:
+        with SandboxSession(pool=pool, lang="python") as session:
             answer = session.run("print(1)")
         assert answer.stdout.strip() == "1", answer
         if number:

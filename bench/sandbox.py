@@ -15,6 +15,7 @@ idle       PSS of what waits, and CPU of pools, shims and agent while nothing ha
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -30,6 +31,7 @@ from typing import Any
 
 import docker
 import psutil
+import redis
 
 from bench.figures import percentile, show
 from bench.sampler_cost import pss_bytes
@@ -113,6 +115,20 @@ def cold(engine: SandboxEngine, api: docker.APIClient, image: str, folder: Path)
     api.remove_container(held, force=True)
 
 
+def llm_image(docker_host: str, image: str) -> str:
+    """The same image as llm-sandbox wants it: something to do, and its interpreter in its own place."""
+    api = docker.APIClient(base_url=docker_host, version="auto", timeout=120)
+    place = "/sandbox/.sandbox-venv/bin"
+    made = api.create_container(
+        image, ["sh", "-c", f"mkdir -p {place}; ln -s /usr/local/bin/python3 {place}/python"]
+    )
+    api.start(made)
+    api.wait(made)
+    api.commit(made, "sparkweb-test/llm-sandbox", "latest", changes='CMD ["sleep", "infinity"]')
+    api.remove_container(made, force=True)
+    return "sparkweb-test/llm-sandbox:latest"
+
+
 def llm_sandbox(docker_host: str, image: str, rounds: int) -> list[float]:
     folder = Path(tempfile.mkdtemp(prefix="bench-llm-"))
     try:
@@ -121,13 +137,9 @@ def llm_sandbox(docker_host: str, image: str, rounds: int) -> list[float]:
         install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", LLM_SANDBOX]
         subprocess.run(install, check=True, capture_output=True)
         script = str(Path(__file__).with_name("llm_sandbox_pool.py"))
-        done = subprocess.run(
-            [str(python), script, docker_host, image, str(rounds)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        return [float(line) for line in done.stdout.split()]
+        command = [str(python), script, docker_host, llm_image(docker_host, image), str(rounds)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        return [float(line) for line in done.stdout.splitlines() if line.replace(".", "").isdigit()]
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         return []
     finally:
@@ -226,11 +238,15 @@ def through_api(docker_host: str, image: str, rounds: int) -> list[dict[str, Any
         with stack:
             stack.wait_online()
 
-            def full() -> bool:
-                found = stack.get("/api/tools")
-                return bool(found)
+            redis_client = redis.Redis(unix_socket_path=str(Path(folder) / "data" / "run" / "redis.sock"))
 
-            wait_for(full, "tools are there")
+            def full() -> bool:
+                """Whether the newest report shows a full pool of code_execution."""
+                snapshot = json.loads(redis_client.get("sparkweb:snapshot:spark-1") or "{}")  # type: ignore[arg-type]
+                section = (snapshot.get("report") or {}).get("sandbox") or {}
+                ours = [pool for pool in section.get("pools") or [] if pool["tool"] == "code_execution"]
+                return any(pool["ready"] >= pool["wanted"] > 0 for pool in ours)
+
             call = {"args": {"code": "print(1)"}}
 
             def work() -> None:
@@ -242,7 +258,7 @@ def through_api(docker_host: str, image: str, rounds: int) -> list[dict[str, Any
             )
             took = []
             for _ in range(rounds):
-                time.sleep(1.5)  # the pool fills
+                wait_for(full, "the pool is full", 120)
                 began = time.perf_counter()
                 work()
                 took.append((time.perf_counter() - began) * 1000)

@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 READY_SECONDS = 60.0
 READ_BYTES = 64 * 1024
 LATE_SECONDS = 0.7  # after the keeper's deadline, the agent's own
+REASON_CHARACTERS = 1000
 LAST_WORDS_SECONDS = 3.0  # a keeper that has been told to end says how
 
 
@@ -41,7 +42,7 @@ class StartFailed(Exception):
     """A container did not come up, or is not bounded as it must be. `code`: engine or refused."""
 
     def __init__(self, reason: str, code: str) -> None:
-        super().__init__(reason)
+        super().__init__(reason[:REASON_CHARACTERS])
         self.code = code
 
 

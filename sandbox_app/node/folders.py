@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from sandbox_app.node.seccomp import SECCOMP_FILE, profile_text
 from sparkweb.node_link.http_client import AnswerTooLarge, WebAnswer, WebBytes
 
 TAR_MOST_BYTES = 32 * 2**20
@@ -111,7 +112,7 @@ def inside_place(root: Path) -> Path:
     """
     source = Path(__file__).resolve().parent.parent / "inside"
     files = sorted(source.glob("*.py"))
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(profile_text().encode())
     for path in files:
         digest.update(path.name.encode() + path.read_bytes())
     place = root / f"inside-{digest.hexdigest()[:16]}"
@@ -123,5 +124,6 @@ def inside_place(root: Path) -> Path:
         for path in files:
             (draft / path.name).write_bytes(path.read_bytes())
             (draft / path.name).chmod(0o644)
+        (draft / SECCOMP_FILE).write_text(profile_text())
         draft.rename(place)
     return place

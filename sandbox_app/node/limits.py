@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox_app.job import SANDBOX_UID, Policy
-from sandbox_app.node.seccomp import profile_text
+from sandbox_app.node.seccomp import SECCOMP_FILE, profile_text
 from sparkweb.adapters.cgroups import container_id_read
 from sparkweb.adapters.docker_sandbox import CPU_FLOOR_PERCENT, SandboxOrder, SandboxState
 
@@ -54,6 +54,7 @@ def order_make(
         command=("python3", "-I", "-X", "utf8", "/sparkweb/wait.py", policy.flavour),
         labels=labels,
         seccomp=profile_text(),
+        seccomp_file=str(inside / SECCOMP_FILE),
         user=SANDBOX_UID,
         memory_bytes=policy.memory_bytes,
         cpu_percent=policy.cpu_percent,

@@ -16,6 +16,7 @@ import platform
 from functools import cache
 from typing import Any
 
+SECCOMP_FILE = "seccomp.json"
 ENOSYS = 38
 # Every CLONE_NEW… flag that clone takes.
 NAMESPACES = 0x7E020000

@@ -26,6 +26,7 @@ from sparkweb.adapters.docker_engine import QUICK_SECONDS, DockerEngine
 
 CPU_FLOOR_PERCENT = 10  # with a tiny quota a kill takes effect only after seconds (moby/moby#37326)
 PERIOD_MICROSECONDS = 100_000
+NPROC = 32_768
 # Creating and starting take a third of a second; somebody waits for them, so a Docker that hangs is given up.
 START_SECONDS = 30
 # Those of today's engines, so that an older one masks as much.
@@ -48,7 +49,9 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 
 @dataclass(frozen=True)
 class SandboxOrder:
-    """What a policy decides about a container. Sizes in bytes; `seccomp` is the profile as JSON text.
+    """What a policy decides about a container. Sizes in bytes.
+
+    `seccomp` is the profile as JSON text, `seccomp_file` where a file has the same text, for Podman.
 
     `mounts` are (path on the engine's machine, path inside, read only). `tmpfs` maps a folder to its size.
     """
@@ -68,6 +71,7 @@ class SandboxOrder:
     tmpfs: dict[str, int]
     mounts: tuple[tuple[str, str, bool], ...] = ()
     runtime: str = ""
+    seccomp_file: str = ""
     env: dict[str, str] = field(default_factory=dict)
 
 
@@ -89,17 +93,27 @@ class SandboxState:
 class SandboxEngine(DockerEngine):
     """The engine as the sandbox uses it. Safe for threads; every call has a time limit."""
 
+    _podman: bool | None = None
+
     def sandbox_create(self, order: SandboxOrder) -> str:
         """Create, do not start; the container's id.
 
         Raises ImageMissing, NameTaken, MountMissing, CreateFailed, EngineUnavailable.
         """
-        config = create_config(order)
+        config = create_config(order, self.is_podman())
 
         def send(api: docker.APIClient) -> str:
             return str(api.create_container_from_config(config, order.name)["Id"])
 
         return str(self._call(START_SECONDS, send, order.image))
+
+    def is_podman(self) -> bool:
+        """Whether it is Podman that speaks Docker's API here; asked once."""
+        if self._podman is None:
+            version = self._call(QUICK_SECONDS, lambda api: api.version())
+            parts = [str(part.get("Name")) for part in version.get("Components") or []]
+            self._podman = "Podman Engine" in parts
+        return self._podman
 
     def attach(self, container: str) -> socket.socket:
         """The container's stdin and, multiplexed, its stdout and stderr: a socket that does not block."""
@@ -162,7 +176,7 @@ class SandboxEngine(DockerEngine):
         return sorted(name for name in (facts.get("Runtimes") or {}) if not name.startswith("io.containerd."))
 
 
-def create_config(order: SandboxOrder) -> dict[str, Any]:
+def create_config(order: SandboxOrder, podman: bool = False) -> dict[str, Any]:
     """The body of the create call."""
     return {
         "Image": order.image,
@@ -182,12 +196,13 @@ def create_config(order: SandboxOrder) -> dict[str, Any]:
         "Tty": False,
         "StopSignal": "SIGKILL",
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": host_config(order),
+        "HostConfig": host_config(order, podman),
     }
 
 
-def host_config(order: SandboxOrder) -> dict[str, Any]:
-    """Docker's HostConfig for an order."""
+def host_config(order: SandboxOrder, podman: bool = False) -> dict[str, Any]:
+    """Docker's HostConfig for an order. Podman takes the path of a profile, and knows fewer mount options."""
+    profile = order.seccomp_file if podman else order.seccomp
     config: dict[str, Any] = {
         "NetworkMode": "none",
         "IpcMode": "private",
@@ -195,14 +210,14 @@ def host_config(order: SandboxOrder) -> dict[str, Any]:
         "CapDrop": ["ALL"],
         "CapAdd": [],
         "Privileged": False,
-        "SecurityOpt": ["no-new-privileges", f"seccomp={order.seccomp}"],
+        "SecurityOpt": ["no-new-privileges", f"seccomp={profile}"],
         "Memory": order.memory_bytes,
         "MemorySwap": order.memory_bytes,
         "PidsLimit": order.pids,
         "CpuPeriod": PERIOD_MICROSECONDS,
         "CpuQuota": max(order.cpu_percent, CPU_FLOOR_PERCENT) * PERIOD_MICROSECONDS // 100,
         "ShmSize": order.shm_bytes,
-        "Tmpfs": {path: _tmpfs_options(size, order.user) for path, size in order.tmpfs.items()},
+        "Tmpfs": {path: _tmpfs_options(size, order.user, podman) for path, size in order.tmpfs.items()},
         "Ulimits": [
             _ulimit("core", 0),
             _ulimit("nofile", order.files_open),
@@ -229,16 +244,23 @@ def host_config(order: SandboxOrder) -> dict[str, Any]:
             for source, target, read_only in order.mounts
         ],
     }
+    if podman:
+        # Of its own accord it asks for four million, which not every machine may give. The number counts
+        # for the user on the whole host: what bounds a container is its process limit.
+        config["Ulimits"].append(_ulimit("nproc", NPROC))
     if order.runtime:
         config["Runtime"] = order.runtime
     return config
 
 
-def _tmpfs_options(size_bytes: int, user: int) -> str:
+def _tmpfs_options(size_bytes: int, user: int, podman: bool) -> str:
+    options = f"rw,nosuid,nodev,noexec,size={size_bytes},mode=1777"
+    if podman:
+        return options
     inodes = max(256, size_bytes // 4096)
     # runc gives it the mode of the image's own folder of that name: so it also belongs to our user.
     owner = f"uid={user},gid={user}"
-    return f"rw,nosuid,nodev,noexec,size={size_bytes},nr_inodes={inodes},mode=1777,{owner}"
+    return f"{options},nr_inodes={inodes},{owner}"
 
 
 def _ulimit(name: str, limit: int) -> dict[str, Any]:
