@@ -17,6 +17,7 @@ from sandbox_app.toolfile import policy_of, runner_of
 from tests.sandbox.shipped import TOOLS, definition
 from tests.support.sandbox_image import sandbox_image
 from tests.support.sandbox_node import SandboxNode, session_job
+from tests.support.stack import wait_for
 
 pytestmark = pytest.mark.docker
 NASTY = "'\"`$(id)\\ ${x} {0} </script> \u202e é\n"
@@ -87,8 +88,14 @@ def test_figures_and_files_come_back_as_artifacts(node: ShippedNode) -> None:
     assert ending["outcome"] == "ok", ending
     assert ending["result"] == {"figures": ["figure-1.png"]}
     assert {artifact["name"] for artifact in ending["artifacts"]} == {"figure-1.png", "numbers.csv"}
-    assert node.web.artifacts[(ending["run"], "figure-1.png")].startswith(b"\x89PNG")
-    assert node.web.artifacts[(ending["run"], "numbers.csv")] == b"1,2"
+
+    def sent(name: str) -> bytes:  # files follow the end of their run
+        key = (ending["run"], name)
+        found: bytes = wait_for(lambda: node.web.artifacts.get(key), name)
+        return found
+
+    assert sent("figure-1.png").startswith(b"\x89PNG")
+    assert sent("numbers.csv") == b"1,2"
 
 
 def test_a_session_keeps_variables_values_and_files_across_tools(node: ShippedNode) -> None:
