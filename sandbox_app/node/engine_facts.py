@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import structlog
 
@@ -12,6 +13,7 @@ from sparkweb.adapters.docker_sandbox import SandboxEngine
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 10.0
+RUNTIMES_SECONDS = 60.0  # they change when Docker is set up anew, and telling them costs it some 20 ms
 
 
 class EngineFacts:
@@ -21,15 +23,14 @@ class EngineFacts:
         self._engine = engine
         self._images: dict[str, str | None] = {image: None}
         self._stopped = threading.Event()
-        self._look_now = threading.Event()
         self.runtimes: list[str] = []
+        self._runtimes_at = float("-inf")
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="sandbox-engine", daemon=True).start()
 
     def close(self) -> None:
         self._stopped.set()
-        self._look_now.set()
 
     def offers(self, runtime: str) -> bool:
         """Whether the engine has this OCI runtime; it is asked where it was not yet."""
@@ -45,15 +46,17 @@ class EngineFacts:
         return self._images.setdefault(image, None) or ""
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._look_now.clear()
+        while True:
             self.look()
-            self._look_now.wait(LOOK_SECONDS)
+            if self._stopped.wait(LOOK_SECONDS):
+                return
 
     def look(self) -> None:
         """Ask the engine once for everything."""
+        now = time.monotonic()
         try:
-            self.runtimes = self._engine.runtimes()
+            if now - self._runtimes_at > RUNTIMES_SECONDS:
+                self.runtimes, self._runtimes_at = self._engine.runtimes(), now
             for image in list(self._images):
                 try:
                     self._images[image] = self._engine.image_id(image)
@@ -62,3 +65,4 @@ class EngineFacts:
         except DockerTrouble as trouble:
             log.debug("the sandbox cannot ask Docker", reason=str(trouble))
             self._images = dict.fromkeys(self._images)
+            self._runtimes_at = float("-inf")
