@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import reverse
+from unfold.decorators import action
 
 from sandbox_app import admin_audit, admin_sessions  # noqa: F401 - they register
 from sandbox_app.forms_tools import ToolDecisionForm
-from sandbox_app.models import ImageBuild, ManagedService, Tool
+from sandbox_app.models import ImageBuild, ManagedService, SelfTest, Tool
 from sandbox_app.tool_changes import tool_change
 from sparkweb.admin_base import ReadOnlyAdmin, ServiceAdmin, admin_actor
 
@@ -46,3 +48,16 @@ class ManagedServiceAdmin(ReadOnlyAdmin):
     list_display = ["name", "node", "run", "state", "health", "image", "requested_by", "changed_at"]
     list_filter = ["name", "run", "state", "health"]
     search_fields = ["name", "node__name", "image", "message"]
+
+
+@admin.register(SelfTest)
+class SelfTestAdmin(ReadOnlyAdmin):
+    list_display = ["node_name", "state", "leaked", "requested_by", "created_at", "ended_at"]
+    list_filter = ["state", "node_name"]
+    search_fields = ["node_name", "reason"]
+    actions_list = ["attack"]
+
+    @action(description="Attack the sandbox", url_path="attack")
+    def attack(self, _request: HttpRequest) -> HttpResponseRedirect:
+        """To the page with the button and the table."""
+        return HttpResponseRedirect(reverse("tool_selftest"))

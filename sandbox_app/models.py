@@ -16,6 +16,7 @@ from sandbox_app.models_audit import AuditKind as AuditKind
 from sandbox_app.models_audit import AuditRecord as AuditRecord
 from sandbox_app.models_images import BuildState as BuildState
 from sandbox_app.models_images import ImageBuild as ImageBuild
+from sandbox_app.models_selftest import SelfTest as SelfTest
 from sandbox_app.models_services import ManagedService as ManagedService
 from sparkweb.accounts.models import Role
 

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from sandbox_app import audit_tasks  # noqa: F401 - its tasks are found here
 from sandbox_app.artifact_store import artifact_drop, artifacts_fit, folders_tidy
-from sandbox_app.models import Artifact, ToolRun
+from sandbox_app.models import Artifact, SelfTest, ToolRun
+from sandbox_app.selftest.services import selftest_run
 from sandbox_app.sessions import sessions_prune
 
 AT_ONCE = 500
@@ -34,3 +35,11 @@ def runs_prune() -> int:
     dropped = artifacts_fit()
     folders_tidy()
     return len(old_files) + len(old_runs) + sessions + dropped
+
+
+@shared_task
+def selftest_carry_out(uid: str) -> None:
+    """Carry out a self-test that was asked for; minutes."""
+    test = SelfTest.objects.select_related("node", "requested_by").filter(uid=uid, state="running").first()
+    if test is not None and not test.rows:
+        selftest_run(test)

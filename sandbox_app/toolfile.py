@@ -30,7 +30,7 @@ KEYS = ("name", "description", "version", "enabled", "runner", "role", "approval
         "egress", "parameters", "examples")  # fmt: skip
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 # Addresses below /tools/ that are pages of their own.
-RESERVED = ("runs", "sessions", "audit", "services", "image", "reload", "search", "new")
+RESERVED = ("runs", "sessions", "audit", "services", "image", "selftest", "reload", "search", "new")
 HOST_NAME = re.compile(
     r"\*|(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 )

@@ -6,6 +6,7 @@ from sandbox_app import (
     views_nodes,
     views_run_list,
     views_runs,
+    views_selftest,
     views_services,
     views_tools,
 )
@@ -41,6 +42,9 @@ urlpatterns = [
         views_services.tool_service_change,
         name="tool_service_change",
     ),
+    path("tools/selftest/", views_selftest.tool_selftest, name="tool_selftest"),
+    path("tools/selftest/list/", views_selftest.tool_selftest_list, name="tool_selftest_list"),
+    path("tools/selftest/start/", views_selftest.tool_selftest_start, name="tool_selftest_start"),
     path("tools/image/", views_images.tool_image, name="tool_image"),
     path("tools/image/nodes/", views_images.tool_image_list, name="tool_image_list"),
     path("tools/image/build/", views_images.tool_image_build, name="tool_image_build"),

@@ -177,6 +177,9 @@ tool_service_list       GET   /tools/services/nodes/          viewer
 tool_service_change     POST  /tools/services/searxng/spark-1/start/ admin
 tool_service_log        GET   /tools/services/searxng/spark-1/log/ admin
 tool_image              GET   /tools/image/                   viewer
+tool_selftest           GET   /tools/selftest/                admin
+tool_selftest_list      GET   /tools/selftest/list/           admin
+tool_selftest_start     POST  /tools/selftest/start/          admin
 tool_image_list         GET   /tools/image/nodes/             viewer
 tool_image_build        POST  /tools/image/build/             admin
 tool_image_cancel       POST  /tools/image/builds/00000000000000aa/cancel/ admin
@@ -394,6 +397,7 @@ ADMIN_TABLES = {
     "sandbox_app.toolsession",
     "sandbox_app.imagebuild",
     "sandbox_app.managedservice",
+    "sandbox_app.selftest",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 

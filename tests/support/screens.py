@@ -239,6 +239,7 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "history": ("/nodes/spark-1/history/?range=21600", "gb10", None),
         "history-day": ("/nodes/spark-1/history/?range=86400&compare=86400&tab=gpu", "gb10", None),
         "history-model": ("/nodes/spark-1/history/?range=3600&tab=model", "gb10", None),
+        "tool-selftest": ("/tools/selftest/", "gb10", None),
         "tool-image": ("/tools/image/", "gb10", None),
         "tool-services": ("/tools/services/", "gb10", None),
         "storage": ("/nodes/spark-1/storage/", "gb10", None),
