@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from sandbox_app.exceptions import ToolUnknown
-from sandbox_app.following import call_answer
+from sandbox_app.following import call_answer, caller_left
 from sandbox_app.models import Tool, ToolSession
 from sandbox_app.serializers_runs import ExecuteSerializer, ExecuteWrite, session_of
 from sandbox_app.services import KEY_MOST, tool_run_create
@@ -61,7 +61,7 @@ class Execute(APIView):
             idempotency_key=key_of(request, data["idempotency_key"]),
             detached=data["detached"],
         )
-        thread_return_early(request._request)
+        thread_return_early(request._request, lambda: caller_left(run, actor))
         return StreamingHttpResponse(
             call_answer(run, actor),
             content_type="application/json",

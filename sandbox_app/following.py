@@ -134,5 +134,15 @@ async def _cancel_unless_back(run: ToolRun, actor: Actor) -> None:
 
 
 async def _cancel(run: ToolRun, actor: Actor) -> None:
+    await on_thread(lambda: caller_left(run, actor))
+
+
+def caller_left(run: ToolRun, actor: Actor) -> None:
+    """End a run that nobody waits for any more, unless it is detached. Twice is as good as once."""
+    if run.detached:
+        return
     log.info("the caller of a run has left", run=run.uid)
-    await on_thread(lambda: tool_run_cancel(run=run, actor=actor, reason="its caller has left"))
+    try:
+        tool_run_cancel(run=run, actor=actor, reason="its caller has left")
+    except Exception:
+        log.exception("a run whose caller has left was not cancelled", run=run.uid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from sandbox_app.job import Policy, Runner
 from sandbox_app.models import ToolSession
 
 MIB = 2**20
+AGE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,25 @@ class Place:
 
     def has_runtime(self, runtime: str) -> bool:
         return not runtime or self.sandbox is None or runtime in (self.sandbox.get("runtimes") or ())
+
+
+class _Newest:
+    """What was read last: calls that come within a second share it."""
+
+    def __init__(self) -> None:
+        self.read_at = -AGE_SECONDS
+        self.found: list[Place] = []
+
+
+_newest = _Newest()
+
+
+def places_lately() -> list[Place]:
+    """As `places`, at most a second old."""
+    now = time.monotonic()
+    if now - _newest.read_at >= AGE_SECONDS:
+        _newest.found, _newest.read_at = places(), now
+    return _newest.found
 
 
 def places() -> list[Place]:

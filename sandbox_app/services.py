@@ -41,7 +41,7 @@ from sandbox_app.models import (
     ToolSession,
     run_uid_make,
 )
-from sandbox_app.places import Place, place_choose, places
+from sandbox_app.places import Place, place_choose, places, places_lately
 from sandbox_app.run_frames import run_publish
 from sandbox_app.schema import arguments_check
 from sandbox_app.toolfile import policy_of, runner_of
@@ -99,7 +99,7 @@ def _create(
         _session_check(session, actor)
     policy = policy_of(tool.definition, tool.overrides)
     runner, program = runner_of(tool.definition)
-    found = places()
+    found = places_lately()
     place = place_choose(policy, runner, found, node=node, session=session)
     run = ToolRun(
         uid=run_uid_make(),
@@ -147,9 +147,10 @@ def _begin(run: ToolRun, tool: Tool, found: list[Place], arguments: dict[str, An
         ToolSession.objects.filter(pk=run.session_id).update(used_at=run.created_at)
     for uid in others:
         run_let_in(uid)
-    if run.state == RunState.REQUESTED:
+    if run.state == RunState.REQUESTED:  # pages hear of it when it runs, milliseconds later
         transaction.on_commit(lambda: run_send(run, arguments))
-    run_publish(run)
+    else:
+        run_publish(run)
     audit_append(
         AuditKind.STARTED,
         run_uid=run.uid,

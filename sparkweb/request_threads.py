@@ -27,21 +27,30 @@ LOAN = "sparkweb.request_thread"
 
 @dataclass
 class Loan:
-    """A thread while a request has it; `early`: it goes back when the answer begins."""
+    """A thread while a request has it; `early`: it goes back when the answer begins.
+
+    `abandoned` is called where the client has left before that, so that nothing tells the answer.
+    """
 
     executor: ThreadPoolExecutor
     early: bool = False
     returned: bool = False
+    begun: bool = False
+    ended: bool = False
+    abandoned: Callable[[], object] | None = None
 
 
-def thread_return_early(request: HttpRequest) -> None:
+def thread_return_early(request: HttpRequest, abandoned: Callable[[], object] | None = None) -> None:
     """Have the thread of this request go back as its answer begins, for that is a stream that takes long.
 
-    What tells the stream must not use the thread any more: it is somebody else's by then.
+    What tells the stream must not use the thread any more: it is somebody else's by then. `abandoned`
+    is called once or twice, on a request's thread, where the client left before the answer began.
     """
-    loan = getattr(request, "scope", {}).get(LOAN)
+    loan: Loan | None = getattr(request, "scope", {}).get(LOAN)
     if loan is not None:
-        loan.early = True
+        loan.early, loan.abandoned = True, abandoned
+        if loan.ended and abandoned is not None:
+            abandoned()
 
 
 class RequestThreads:
@@ -61,8 +70,10 @@ class RequestThreads:
         loan = Loan(self._idle.pop())
 
         async def noted(message: MutableMapping[str, Any]) -> None:
-            if loan.early and message["type"] == "http.response.start":
-                self._take_back(loan)
+            if message["type"] == "http.response.start":
+                loan.begun = True
+                if loan.early:
+                    self._take_back(loan)
             await send(message)
 
         try:
@@ -70,6 +81,9 @@ class RequestThreads:
                 # Django closes its answer on this thread even if it went back: calls wait their turn there.
                 await self._app({**scope, LOAN: loan}, receive, noted)
         finally:
+            loan.ended = True
+            if loan.abandoned is not None and not loan.begun:
+                loan.executor.submit(loan.abandoned)
             self._take_back(loan)
 
     def _take_back(self, loan: Loan) -> None:

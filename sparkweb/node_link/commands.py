@@ -41,8 +41,16 @@ def send(node_name: str, task: str, **arguments: Any) -> bool:
             if producer.channel.client.llen(queue) >= QUEUE_LIMIT:
                 log.warning("nudge not sent: too many wait", node=node_name, task=task, waiting=QUEUE_LIMIT)
                 return False
+            # Without `kwargsrepr` Celery writes the arguments out a second time, for logs that nobody keeps.
             app.send_task(
-                task, kwargs=arguments, queue=queue, ignore_result=True, retry=False, producer=producer
+                task,
+                kwargs=arguments,
+                queue=queue,
+                ignore_result=True,
+                retry=False,
+                producer=producer,
+                argsrepr="()",
+                kwargsrepr="{…}",
             )
     except (OperationalError, RedisError, OSError) as error:
         log.warning("nudge not sent", node=node_name, task=task, error=str(error))

@@ -79,6 +79,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set what nodes report, by name: memory in MiB, and the status of the image."""
     reports: dict[str, Any] = {}
     monkeypatch.setattr("sandbox_app.places.node_snapshots", lambda names: {n: reports.get(n) for n in names})
+    monkeypatch.setattr("sandbox_app.places.AGE_SECONDS", 0.0)
     monkeypatch.setattr(SEEN, "runs", {})
     monkeypatch.setattr(SEEN, "_absent_since", {})
 

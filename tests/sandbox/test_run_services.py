@@ -381,6 +381,5 @@ def test_frames_go_to_the_user_and_to_admins(
     with django_capture_on_commit_callbacks(execute=True):
         tool_run_began("spark-1", {"run": run.uid, "generation": 1})
     assert [(frame["state"], only) for frame, only in frames] == [
-        ("requested", (run.user_id, "admin")),
         ("running", (run.user_id, "admin")),
     ]

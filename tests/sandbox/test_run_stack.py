@@ -181,6 +181,15 @@ def test_a_caller_that_leaves_takes_the_run_along_unless_detached(house: House) 
     assert house.run(other)["desired"] == "run"
 
 
+def test_callers_that_leave_at_any_moment_leave_no_run_behind(house: House) -> None:
+    for _ in range(10):
+        count = len(house.agent.taken)
+        leaving = house.execute("wait")
+        wait_for(lambda count=count: len(house.agent.taken) > count, "its node has it", every=0.001)
+        leaving.close()  # the answer may have begun, or not
+    wait_for(lambda: not house.agent.jobs, "all were cancelled")
+
+
 # Streams ------------------------------------------------------------------------------------
 
 
