@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 from unfold.decorators import action
 
-from sandbox_app import admin_audit, admin_sessions  # noqa: F401 - they register
+from sandbox_app import admin_audit, admin_runs, admin_sessions  # noqa: F401 - they register
 from sandbox_app.forms_tools import ToolDecisionForm
 from sandbox_app.models import ImageBuild, ManagedService, SelfTest, Tool
 from sandbox_app.tool_changes import tool_change

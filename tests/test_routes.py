@@ -394,7 +394,7 @@ ADMIN_TABLES = {
     "models_app.preflight", "models_app.nodeboot",
     "models_app.logchunk", "models_app.schedule", "models_app.turn", "outbox.notice",
     "sandbox_app.auditcheck", "sandbox_app.audithead", "sandbox_app.auditrecord", "sandbox_app.tool",
-    "sandbox_app.toolsession",
+    "sandbox_app.toolsession", "sandbox_app.toolrun", "sandbox_app.artifact",
     "sandbox_app.imagebuild",
     "sandbox_app.managedservice",
     "sandbox_app.selftest",

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from sandbox_app import audit_checks, selectors_audit
 from sandbox_app.audit import audit_append
-from sandbox_app.audit_heads import heads_file
+from sandbox_app.audit_heads import head_copy, heads_file
 from sandbox_app.models import ToolRun
 from sandbox_app.models_audit import AuditCheck, AuditKind, CheckState
 from sandbox_app.selectors_audit import AuditFilter, audit_page
@@ -222,6 +222,31 @@ def test_verification_is_asked_for_and_told(
     assert "Being verified" in pressed.content.decode()
     audit_checks.check_run(AuditCheck.objects.get(state=CheckState.WAITING))
     assert "Entry 3 is gone" in browser.get("/tools/audit/").content.decode()
+
+
+def test_restored_backup_is_seen_and_accepted_on_the_page(
+    entries: None, client_of: Clients, admin: User, operator: User, django_capture_on_commit_callbacks: Any
+) -> None:
+    head_copy()
+    tamper(
+        f"DELETE FROM {TABLE} WHERE number > 5",
+        f"UPDATE sandbox_app_audithead SET number = 5, mac = (SELECT mac FROM {TABLE} WHERE number = 5)",
+    )
+    browser = client_of(admin)
+    page = browser.get("/tools/audit/").content.decode()
+    assert (
+        "It ends at 5, but the file audit_heads holds its head at 9" in page and "Accept this chain" in page
+    )
+    assert client_of(operator).post("/tools/audit/accept/", {"reason": "x"}).status_code == 403
+    assert browser.post("/api/tool-audit/accept", {}, content_type="application/json").status_code == 400
+    with django_capture_on_commit_callbacks(execute=True):
+        accepted = browser.post("/tools/audit/accept/", {"reason": "restored on purpose"})
+    assert accepted["Location"] == "/tools/audit/"
+    assert "Accept this chain" not in browser.get("/tools/audit/").content.decode()
+    again = browser.post("/api/tool-audit/accept", {"reason": "x"}, content_type="application/json")
+    assert (again.status_code, again.json()["code"]) == (409, "agreed")
+    for aside in heads_file().parent.glob("audit_heads.until-*"):
+        aside.unlink()
 
 
 def test_redis_away_is_said(client_of: Clients, admin: User) -> None:
