@@ -156,6 +156,8 @@ class Keeper:
 
     def everybody_kill(self) -> None:
         """End all other processes of the container."""
+        if os.getpid() != 1:
+            return  # no container of its own: "all others" would be those of the machine
         try:
             os.kill(-1, signal.SIGKILL)
         except ProcessLookupError:
@@ -466,6 +468,9 @@ def _done(told: bytes) -> dict[str, Any]:
 def main() -> None:
     if len(sys.argv) > 2:
         worker.work(socket.socket(fileno=int(sys.argv[2])), sys.argv[1])
+    if os.getpid() != 1:
+        # It ends whatever else runs around it: by hand, outside of a container, that is everything.
+        sys.exit("wait.py is the first process of a container, and nothing else")
     keeper = Keeper(sys.argv[1] if len(sys.argv) > 1 else "plain")
     try:
         keeper.run()

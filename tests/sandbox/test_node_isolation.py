@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import sandbox_app.inside as inside
 from sandbox_app.node.seccomp import profile
 from tests.support.sandbox_image import sandbox_image
 from tests.support.sandbox_node import SandboxNode
@@ -211,3 +215,12 @@ def test_both_profiles_leave_out_what_they_should(machine: str) -> None:
     assert {"read", "execve", "futex", "openat", "rseq"} <= allowed
     assert rules["defaultAction"] == "SCMP_ACT_ERRNO"
     assert len(rules["architectures"]) == 1
+
+
+def test_by_hand_it_ends_nobody(node: SandboxNode) -> None:
+    """It ends all that runs around it, so it begins only as a first process; here it is a second one."""
+    program = Path(inside.__file__).parent / "wait.py"
+    inner = f"{sys.executable} -I {program} < /dev/null; echo status $?"
+    done = subprocess.run(["unshare", "--pid", "--fork", "sh", "-c", inner], capture_output=True, text=True)
+    assert done.stdout == "status 1\n"
+    assert "first process of a container" in done.stderr
