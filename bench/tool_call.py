@@ -14,6 +14,7 @@ import concurrent.futures
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -140,10 +141,8 @@ def main() -> None:
         "SPARKWEB_SANDBOX_DATA_POOL": str(options.burst),
     }
     rows: list[dict[str, Any]] = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Stack(Path(folder), docker_host=docker_host, **settings) as stack,
-    ):
+    folder = Path(tempfile.mkdtemp(prefix="tool-call-"))
+    with Stack(folder, docker_host=docker_host, **settings) as stack:
         stack.wait_online()
         assert stack.call("PATCH", "/api/tools/code_execution", {"parallel": 64})[0] == 200
         wait_for(lambda: stack.call("POST", PATH, json.loads(BODY))[0] == 200, "the image is seen", every=0.5)
@@ -160,6 +159,9 @@ def main() -> None:
             uid = session.get("session_id") or session.get("uid")
             through, without = one_by_one(stack, options.calls, uid)
             rows.append(row("in a session", through, without))
+            stack.call("DELETE", f"/api/sessions/{uid}")
+            wait_for(lambda: stack.get(f"/api/sessions/{uid}")["state"] == "ended", "the session is gone")
+    shutil.rmtree(folder, ignore_errors=True)
     show("a call of a tool", rows, options.json)
 
 

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
+from sandbox_app.dispatch import job_of
 from sandbox_app.models import AuditRecord, Outcome, RunState, Tool, ToolRun
 from sandbox_app.observing import SEEN, sandbox_reported, tool_run_began, tool_run_ended
 from sandbox_app.reconcile import NUDGE_EVERY_SECONDS, UNKNOWN_SECONDS, RunReconciler
@@ -205,3 +206,14 @@ def test_a_cancellation_is_told_again_until_the_run_ends(
         reconciler.runs_reconcile()
         clock.now += NUDGE_EVERY_SECONDS
     assert [task for _, task, _ in nudges] == ["sandbox.cancel", "sandbox.cancel"]
+
+
+def test_a_tool_that_vanishes_or_changes_changes_no_run_that_has_begun(run: ToolRun, nudges: Any) -> None:
+    Tool.objects.all().delete()
+    run.refresh_from_db()
+    assert (run.tool, run.tool_digest) == (None, "d" * 64)
+    assert job_of(run, {"code": "1"}).tool_digest == "d" * 64  # its folder is kept by digest
+    RunReconciler(SEEN).runs_reconcile()
+    tool_run_ended("spark-1", ending(run))
+    run.refresh_from_db()
+    assert (run.outcome, ended_entries(run)) == (Outcome.OK, 1)
