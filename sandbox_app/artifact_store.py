@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import re
 import shutil
+import time
 import unicodedata
 from dataclasses import dataclass
 from datetime import timedelta
@@ -141,14 +143,24 @@ def _room_check(run: ToolRun, piece: Piece) -> None:
     """Raise PieceRefused where the file exceeds what a run may leave, or the disk what it must keep."""
     rows = Artifact.objects.filter(run=run)
     held = rows.aggregate(size=Sum("size_bytes"))["size"] or 0
-    if piece.size_bytes + held > settings.ARTIFACT_RUN_MB * MB:
+    parts = [path for path in run_folder(run.uid).glob("*.part") if path.stem != _key(piece)]
+    begun = sum(_size(path) for path in parts)
+    if piece.size_bytes + held + begun > settings.ARTIFACT_RUN_MB * MB:
         raise PieceRefused(413, f"a run may leave {settings.ARTIFACT_RUN_MB} MB of files")
-    if piece.offset == 0 and rows.count() >= FILES_MOST:
+    if piece.offset == 0 and rows.count() + len(parts) >= FILES_MOST:
         raise PieceRefused(413, f"a run may leave {FILES_MOST} files")
     root = artifacts_root()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     if shutil.disk_usage(root).free - piece.size_bytes < DISK_RESERVE_GB * 2**30:
         raise PieceRefused(507, "the disk of the data folder is full")
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 for one that has just gone."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _append(part: Path, piece: Piece, data: bytes) -> None:
@@ -261,4 +273,8 @@ def folders_tidy() -> int:
     gone = [path for name, path in folders.items() if name not in known]
     for path in gone:
         shutil.rmtree(path, ignore_errors=True)
+    for part in root.glob("*/*.part"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - part.stat().st_mtime > AFTER_END_SECONDS:
+                part.unlink()
     return len(gone)

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from sandbox_app.audit import audit_append
+from sandbox_app.dispatch import queue_lock
 from sandbox_app.models import AuditKind, Outcome, RunState, ToolRun
 from sandbox_app.run_frames import run_publish
 
@@ -28,6 +29,7 @@ def run_end(
 
     `artifacts` are name, size and digest of what its node says that it left.
     """
+    queue_lock()  # before the row, as whoever cancels or approves does
     now = timezone.now()
     changes = {
         **figures,

@@ -15,10 +15,11 @@ import orjson
 import structlog
 
 from sandbox_app.job import Ending
-from sandbox_app.models import ToolRun
+from sandbox_app.models import RunState, ToolRun
 from sandbox_app.services import tool_run_cancel
 from sandbox_app.waiting import artifacts_wait, ending_read, on_thread, run_follow
 from sparkweb.accounts.actor import Actor
+from sparkweb.accounts.models import Role
 
 log = structlog.get_logger(__name__)
 
@@ -98,16 +99,20 @@ async def events(run: ToolRun, actor: Actor, after: str) -> AsyncIterator[bytes]
     """A run as server-sent events: output, skipped, gap, state, end. Source: html.spec.whatwg.org, 9.2."""
     _followers[run.uid] += 1
     ended = False
+    is_own = actor.user is not None and run.user_id == actor.user.pk
+    sees_all = is_own or actor.may(Role.ADMIN)
     try:
         yield b"retry: 1000\n\n"
         async for entry in entries_with_beats(run, after):
+            if not (sees_all or entry is None or entry.get("state") == RunState.APPROVAL):
+                return  # an operator sees what waits for approval, and not what came of it
             yield event_text(entry)
             ended = entry is not None and entry["kind"] == "end"
     finally:
         _followers[run.uid] -= 1
         if not _followers[run.uid]:
             del _followers[run.uid]
-        if not ended and not run.detached and run.user_id == (actor.user and actor.user.pk):
+        if not ended and not run.detached and is_own:
             _later(_cancel_unless_back(run, actor))
 
 

@@ -139,7 +139,7 @@ def build_reported(node_name: str, section: dict[str, Any]) -> None:
     told = section.get("build")
     if not isinstance(told, dict):
         return
-    row = ImageBuild.objects.filter(uid=str(told.get("job"))[:16], node_name=node_name, live=True).first()
+    row = ImageBuild.objects.filter(uid=_text(told.get("job"), 16), node_name=node_name, live=True).first()
     step, steps = _count(told.get("step")), _count(told.get("steps"))
     if row is None or (row.step, row.state) == (step, BuildState.RUNNING):
         return

@@ -103,13 +103,18 @@ def tool_run_began(node_name: str, data: dict[str, Any]) -> None:
     run = _run(node_name, data)
     if run is None or run.state != RunState.REQUESTED:
         return
-    run.state, run.started_at = RunState.RUNNING, timezone.now()
-    run.container_id = _text(data.get("container_id"), 64)
-    run.image_digest = _text(data.get("image_digest"), 80)
-    run.limits = clean(data["limits"]) if isinstance(data.get("limits"), dict) else {}
-    run.warm = data.get("warm") is True
-    run.save(update_fields=["state", "started_at", "container_id", "image_digest", "limits", "warm"])
-    run_publish(run)
+    changes = {
+        "state": RunState.RUNNING,
+        "started_at": timezone.now(),
+        "container_id": _text(data.get("container_id"), 64),
+        "image_digest": _text(data.get("image_digest"), 80),
+        "limits": clean(data["limits"]) if isinstance(data.get("limits"), dict) else {},
+        "warm": data.get("warm") is True,
+    }
+    # Somebody may have ended it since it was read.
+    if ToolRun.objects.filter(pk=run.pk, live=True, state=RunState.REQUESTED).update(**changes):
+        run.state = RunState.RUNNING
+        run_publish(run)
 
 
 def tool_run_ended(node_name: str, data: dict[str, Any]) -> None:

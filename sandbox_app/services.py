@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -137,14 +138,14 @@ def _create(
 def _begin(run: ToolRun, tool: Tool, found: list[Place], arguments: dict[str, Any]) -> None:
     """Store the run in the state that it begins in, write the audit entry, have the node told on commit."""
     queue_lock()
+    if run.session is not None:
+        _session_use(run.session, run.created_at)
     others: list[str] = []
     if tool.approval:
         run.state = RunState.APPROVAL
     else:
         others = _let_in(run, tool, found)
     run.save(force_insert=True)
-    if run.session_id is not None:  # what is used does not idle
-        ToolSession.objects.filter(pk=run.session_id).update(used_at=run.created_at)
     for uid in others:
         run_let_in(uid)
     if run.state == RunState.REQUESTED:  # pages hear of it when it runs, milliseconds later
@@ -209,6 +210,13 @@ def _session_check(session: ToolSession, actor: Actor) -> None:
     if actor.user is None or session.owner_id != actor.user.pk:
         raise ToolUnknown("There is no such session.", "session_unknown")
     if session.state != SessionState.LIVE or session.expires_at <= timezone.now():
+        raise ToolRefused("This session has ended; begin another one.", "session_ended")
+
+
+def _session_use(session: ToolSession, now: datetime) -> None:
+    """Note that a session is used, so that it does not idle. Raises ToolRefused if it ended just now."""
+    live = ToolSession.objects.filter(pk=session.pk, state=SessionState.LIVE)
+    if not live.update(used_at=now):
         raise ToolRefused("This session has ended; begin another one.", "session_ended")
 
 

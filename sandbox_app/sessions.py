@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
+from sandbox_app.dispatch import queue_lock
 from sandbox_app.models import SessionState, ToolRun, ToolSession
 from sandbox_app.services import tool_run_cancel
 from sparkweb.accounts.actor import SYSTEM, Actor, audit
@@ -162,6 +163,7 @@ def tool_session_extend(*, session: ToolSession, actor: Actor, hours: int) -> To
 @transaction.atomic
 def tool_session_end(*, session: ToolSession, actor: Actor, reason: str = "") -> ToolSession:
     """End a session with its container, files and runs; one that ends already stays as it is."""
+    queue_lock()  # before the row, as a run that begins does
     row = ToolSession.objects.select_for_update().get(pk=session.pk)
     if row.state != SessionState.LIVE:
         return row

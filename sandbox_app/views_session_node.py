@@ -16,7 +16,7 @@ def node_session_body(request: HttpRequest, node_name: str) -> HttpResponse:
     """The bytes to be written, for the node that was asked to write them, while somebody waits for it."""
     try:
         uid = json.loads(request.body)["request"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return refused(400, "The body must be JSON with a request.")
     body = EXCHANGE.body(node_name, uid) if isinstance(uid, str) else None
     if body is None:

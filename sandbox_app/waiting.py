@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 
-from sandbox_app.job import Ending
+from sandbox_app.job import OUTCOMES, Ending
 from sandbox_app.models import Artifact, ToolRun
 from sparkweb.shared_streams import shared_streams
 from sparkweb.streams import Entry, Gap, StreamsDown
@@ -25,6 +25,8 @@ BLOCK_SECONDS = 1.0
 # Between two questions to the row while Redis does not answer.
 ROW_EVERY_SECONDS = 0.5
 ARTIFACTS_EVERY_SECONDS = 0.05
+# What a node may tell before the end; anything else would be a name of an event that it chose.
+KINDS = ("out", "state", "skipped")
 T = TypeVar("T")
 _THREADS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runs")
 
@@ -61,10 +63,10 @@ async def run_follow(run: ToolRun, after: str = "0") -> AsyncGenerator[dict[str,
                 yield {"kind": "gap"}
                 continue
             after = item.offset
-            if item.data.get("kind") != "end":
-                yield {"id": item.offset, **item.data}
-            elif _is_of(run, item.data.get("ending")):
-                yield {"id": item.offset, **item.data}
+            if item.data.get("kind") in KINDS:
+                yield {**item.data, "id": item.offset}
+            elif item.data.get("kind") == "end" and _is_of(run, item.data.get("ending")):
+                yield {**item.data, "id": item.offset}
                 return
         if items:
             continue
@@ -88,8 +90,8 @@ async def _rest(run: ToolRun, after: str) -> AsyncIterator[dict[str, Any]]:
                 yield {"kind": "gap"}
                 continue
             after = item.offset
-            if item.data.get("kind") != "end":
-                yield {"id": item.offset, **item.data}
+            if item.data.get("kind") in KINDS:
+                yield {**item.data, "id": item.offset}
     yield {"kind": "end", "ending": ending_of(run).to_json()}
 
 
@@ -142,10 +144,14 @@ def ending_of(run: ToolRun) -> Ending:
 
 
 def _is_of(run: ToolRun, ending: Any) -> bool:
+    """Whether this is an Ending of the run; whatever else says so waits for the row."""
     return (
         isinstance(ending, dict)
-        and ending.get("run") == run.uid
-        and ending.get("generation") == run.generation
+        and (ending.get("run"), ending.get("generation")) == (run.uid, run.generation)
+        and ending.get("outcome") in OUTCOMES
+        and all(isinstance(ending.get(name, ""), str) for name in ("reason", "stdout", "stderr"))
+        and all(isinstance(ending.get(name, []), list) for name in ("artifacts", "egress"))
+        and isinstance(ending.get("duration_ms"), int | float | None)
     )
 
 

@@ -460,9 +460,10 @@ def _done(told: bytes) -> dict[str, Any]:
     """What a session's worker says of a call. The tool runs in it: nothing but two numbers is taken."""
     try:
         said = json.loads(told)
-        return {key: said[key] for key in ("code", "signal") if isinstance(said.get(key), int)}
-    except (ValueError, AttributeError):
+        words = {key: said.get(key) for key in ("code", "signal")}
+    except (ValueError, AttributeError, RecursionError):
         return {}
+    return {key: word for key, word in words.items() if type(word) is int and abs(word) < 2**31}
 
 
 def main() -> None:

@@ -6,11 +6,10 @@ Clients of 2026-07-28 cancel by closing the answer's stream; those of 2025 may a
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Any
-
-import orjson
 
 from sandbox_app.artifact_store import artifact_path
 from sandbox_app.following import entries_with_beats, leave
@@ -24,7 +23,6 @@ from sparkweb.accounts.actor import Actor
 
 CALLS_REMEMBERED = 5_000
 EMBEDDED_MOST_BYTES = 6 * 2**20
-LINE_MOST = 300
 
 CallKey = tuple[int | None, str, str | int]
 
@@ -99,8 +97,6 @@ def _bytes(artifact: Artifact) -> bytes | None:
 
 def _words(entry: dict[str, Any]) -> str:
     """What a client may show meanwhile; "" for an entry that tells it nothing."""
-    if entry["kind"] == "note":
-        return str(entry.get("text"))[:LINE_MOST]
     return {"approval": "waits for approval", "queued": "waits for its turn", "running": "runs"}.get(
         str(entry.get("state")), ""
     )
@@ -116,4 +112,5 @@ def _progress(message: Message, step: int, words: str) -> dict[str, Any] | None:
 
 
 def _event(told: dict[str, Any]) -> bytes:
-    return b"event: message\ndata: " + orjson.dumps(told) + b"\n\n"
+    # Escaped as ASCII: what a client calls its request comes back to it, whatever it is.
+    return b"event: message\ndata: " + json.dumps(told).encode() + b"\n\n"

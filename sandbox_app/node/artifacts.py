@@ -180,6 +180,8 @@ class Uploads:
                 answer = self._web.post(TARGET, line + b"\n" + piece)
                 if answer.status == 409:
                     offset = int(json.loads(answer.text)["offset"])
+                elif answer.status == 201:
+                    return _drop(described, path)
                 elif answer.status != 200:
                     log.warning("web does not take an artifact", status=answer.status, said=answer.text[:200])
                     return answer.status < 500 and _drop(described, path)

@@ -17,7 +17,7 @@ from sandbox_app.node.ledger import Ledger
 from sandbox_app.node.output import Streamer
 from sandbox_app.node.pool import PoolKey, Pools
 from sandbox_app.node.room import Room
-from sandbox_app.node.runs import Desk, LiveRun, RunInContainer
+from sandbox_app.node.runs import Desk, LiveRun, RunInContainer, ending_bounded
 from sandbox_app.node.workspaces import WorkspaceRefused
 from sparkweb.node_link.http_client import AnswerTooLarge, WebUnreachable
 
@@ -108,7 +108,7 @@ class Doing:
             {"run": job.run, "generation": job.generation, "container_id": None, "image_digest": None,
              "limits": {}, "warm": True},
         )  # fmt: skip
-        return runner(job, arguments, live.streamer, cancelled), nothing
+        return ending_bounded(runner(job, arguments, live.streamer, cancelled)), nothing
 
     def _single_use(self, live: LiveRun, arguments: dict[str, Any]) -> tuple[Ending, After]:
         job = live.job

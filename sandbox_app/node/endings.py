@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,7 +135,27 @@ def result_read(data: bytes) -> tuple[Any, str, bytes]:
         return None, f"Its result is nested more than {DEPTH_MOST} deep.", b""
     if len(data) > RESULT_MOST_BYTES:
         return None, "", data
-    return told.get("result"), "", b""
+    return plain(told.get("result")), "", b""
+
+
+def plain(value: Any, depth: int = DEPTH_MOST) -> Any:
+    """What a tool or a page of a stranger said, as JSON that journal, streams and clients take.
+
+    Halves of surrogate pairs become question marks, whole numbers beyond 64 bits text, numbers that
+    JSON lacks null, and what is nested too deep a note.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict | list) and depth == 0:
+        return "… nested too deep"
+    if isinstance(value, dict):
+        return {plain(str(name)): plain(inner, depth - 1) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner, depth - 1) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    is_wide = isinstance(value, int) and not -(2**63) <= value < 2**63
+    return str(value) if is_wide else value
 
 
 def _no_constant(word: str) -> Any:
@@ -163,7 +184,8 @@ def _error_of(data: bytes) -> str:
     except (ValueError, RecursionError):
         return ""
     error = told.get("error") if isinstance(told, dict) else None
-    return str(error)[:2000].replace("\x00", "\N{SYMBOL FOR NULL}") if error else ""
+    text = str(plain(str(error)[:2000])) if error else ""
+    return text.replace("\x00", "\N{SYMBOL FOR NULL}")
 
 
 def _pids_words(policy: Policy) -> str:

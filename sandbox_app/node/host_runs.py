@@ -59,7 +59,7 @@ class HostRun:
 
     def ending(self, outcome: str, reason: str = "", stdout: str = "", result: Any = None) -> Ending:
         """How it ended. A long text is cut at a whole character, and says so."""
-        text = stdout.encode()
+        text = stdout.encode("utf-8", "replace")
         shown = text[:STDOUT_MOST_BYTES].decode(errors="ignore")
         if shown:
             self._stream.output(1, shown.encode())

@@ -17,7 +17,7 @@ from sandbox_app.job import Ending, Job
 from sandbox_app.node import frames
 from sandbox_app.node.artifacts import Collector
 from sandbox_app.node.container import Said, SandboxContainer, Stop
-from sandbox_app.node.endings import Evidence, judge
+from sandbox_app.node.endings import Evidence, judge, plain
 from sandbox_app.node.limits import ARTIFACT_BYTES, ARTIFACTS_MOST
 from sandbox_app.node.output import HEAD_BYTES, TAIL_BYTES, Output, Streamer
 from sparkweb.adapters.docker_errors import DockerTrouble
@@ -196,3 +196,20 @@ def ending_fit(ending: Ending, stdout: Output, stderr: Output) -> Ending:
             return replace(full, result=None, stdout="", stderr="", artifacts=full.artifacts[:20])
         head, tail = head * 3 // 4, tail * 3 // 4
         ending = replace(ending, truncated=True)
+
+
+def ending_bounded(ending: Ending) -> Ending:
+    """The end of a run on the node itself as a fact takes it: plain JSON, and no more of it than fits."""
+    ending = Ending(**plain(ending.to_json()))
+    while len(orjson.dumps(orjson.dumps(ending.to_json()).decode())) > ENDING_MOST_BYTES:
+        if max(len(ending.stdout), len(ending.stderr)) > 256:
+            ending = replace(ending, stdout=_less(ending.stdout), stderr=_less(ending.stderr), truncated=True)
+        elif ending.result is not None:
+            ending = replace(ending, result=None)
+        else:
+            return replace(ending, egress=ending.egress[:10], artifacts=[])
+    return ending
+
+
+def _less(text: str) -> str:
+    return text[: len(text) * 3 // 4] if len(text) > 256 else text

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import orjson
 import pytest
 
 from sandbox_app.job import Ending, Policy
 from sandbox_app.node.artifacts import artifact_name, media_type_of
+from sandbox_app.node.doing import Doing
 from sandbox_app.node.endings import Evidence, judge
 from sandbox_app.node.frames import FrameReader, FramesBroken, job_frame
+from sandbox_app.node.ledger import Ledger
 from sandbox_app.node.output import HEAD_BYTES, TAIL_BYTES, Output, Streamer
-from sandbox_app.node.runs import ending_fit
+from sandbox_app.node.runs import Desk, LiveRun, ending_fit
+from sparkweb.node_link.journal import Journal
+from tests.sandbox.web_runs import job_of
 from tests.support.node import MemoryStreams
 
+INSIDE = Path(__file__).parents[2] / "sandbox_app" / "inside"
 POLICY = Policy(image="image:1", cpu_seconds=10)
 FINE = {"exit_code": 0, "signal": None, "ended": None, "oom_kills": 0, "pids_refused": 0, "full": []}
 FAILED = {**FINE, "exit_code": 1}
@@ -63,6 +73,7 @@ def evidence(told: dict[str, Any] | None, cause: str = "", **fields: Any) -> Evi
         (evidence(FINE, result=b'{"result": ' + b"[" * 100 + b"]" * 100 + b"}"), "exit"),
         (evidence(FINE, result=b'{"result": ' + b"[" * 100_000), "exit"),
         (evidence(FINE, result=b'{"result": {"n": 1}}'), "ok"),
+        (evidence(FAILED, result=b'{"error": "\\ud800"}'), "exit"),
     ],
 )
 def test_outcome(found: Evidence, outcome: str) -> None:
@@ -76,6 +87,59 @@ def test_what_a_tool_says_of_its_failure_is_the_reason() -> None:
     large = b'{"result": "' + b"x" * 70_000 + b'"}'
     verdict = judge(evidence(FINE, result=large), POLICY)
     assert (verdict.outcome, verdict.result, verdict.large_result) == ("ok", None, large)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ('"a\\ud800b"', "a?b"),
+        ('{"\\udfff": 1}', {"?": 1}),
+        (str(2**64), str(2**64)),
+        (str(2**63 - 1), 2**63 - 1),
+        ("[1e999, true, null, 0.5]", [None, True, None, 0.5]),
+    ],
+)
+def test_a_result_is_json_that_the_journal_takes(told: str, kept: Any) -> None:
+    verdict = judge(evidence(FINE, result=f'{{"result": {told}}}'.encode()), POLICY)
+    assert (verdict.outcome, verdict.result) == ("ok", kept)
+    assert orjson.dumps(verdict.result)
+
+
+def test_the_error_of_a_tool_is_text_that_the_journal_takes() -> None:
+    verdict = judge(evidence(FAILED, result=b'{"error": "half \\ud800"}'), POLICY)
+    assert verdict.reason == "half ?"
+
+
+@pytest.mark.parametrize("word", [b'{"code": 1e5}', b'{"code": true}', b'{"code": 4294967296}', b"[" * 4096])
+def test_what_a_worker_says_is_a_small_number_or_nothing(word: bytes) -> None:
+    done = "import sys, wait; print(wait._done(sys.stdin.buffer.read()))"
+    ran = subprocess.run(
+        [sys.executable, "-c", done], input=word, cwd=INSIDE, capture_output=True, check=True
+    )
+    assert ran.stdout == b"{}\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"stdout": "\x01" * 100_000, "result": {"data": ['"' * 60_000]}},
+        {"stdout": '"' * 131_072, "stderr": "\\" * 100_000},
+        {"result": {"n": 2**70, "text": "\ud800", "deep": json.loads("[" * 300 + "]" * 300)}},
+        {"egress": [{"url": "\x01" * 2_000}] * 100},
+    ],
+)
+def test_a_run_on_the_node_ends_in_a_fact_whatever_a_page_says(tmp_path: Path, said: dict[str, Any]) -> None:
+    doing = Doing(
+        "00000000", Mock(), Mock(), Mock(), Mock(), Ledger(tmp_path / "runs"),
+        Desk(tmp_path, tmp_path, lambda verb, data: None), Mock(),
+        lambda name: lambda job, *_: Ending(job.run, 1, "ok", **said),
+    )  # fmt: skip
+    job = replace(job_of("web_fetch"), arguments={})
+    ending, _ = doing.done(LiveRun(job, Streamer(MemoryStreams(), "tool:spark-1:x")))
+    journal = Journal(tmp_path / "journal.sqlite3")
+    assert journal.add("tool_run_ended", ending.to_json()) == 1
+    journal.close()
+    assert ending.outcome == "ok"
 
 
 def test_frames_come_in_any_pieces_and_only_with_the_nonce() -> None:

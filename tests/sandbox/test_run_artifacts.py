@@ -6,6 +6,7 @@ import base64
 import errno
 import hashlib
 import json
+import os
 import struct
 import zlib
 from datetime import timedelta
@@ -168,6 +169,24 @@ def test_not_more_than_so_many_files(run: ToolRun) -> None:
     Artifact.objects.bulk_create(rows)
     with pytest.raises(PieceRefused, match="may leave"):
         piece_store("spark-1", piece(run, b"x"))
+
+
+def test_pieces_that_are_never_finished_count_too_and_go_in_time(run: ToolRun, settings: Any) -> None:
+    settings.ARTIFACT_RUN_MB = 1
+    whole = b"x" * 700_000
+    piece_store("spark-1", piece(run, whole[:600_000], whole, name="a", last=False))
+    with pytest.raises(PieceRefused) as refused:
+        piece_store("spark-1", piece(run, whole[:600_000], whole, name="b", last=False))
+    assert refused.value.status == 413
+    piece_store("spark-1", piece(run, whole[600_000:], whole, name="a", offset=600_000))
+    for number in range(FILES_MOST - 1):
+        piece_store("spark-1", piece(run, b"", b"x", name=f"part {number}", last=False))
+    with pytest.raises(PieceRefused, match="may leave"):
+        piece_store("spark-1", piece(run, b"", b"x", name="one more", last=False))
+    parts = list(artifact_store.run_folder(run.uid).glob("*.part"))
+    os.utime(parts[0], (0, 0))
+    assert folders_tidy() == 0
+    assert [part.exists() for part in parts] == [False] + [True] * (FILES_MOST - 2)
 
 
 def test_a_full_disk_is_said_and_leaves_no_part(run: ToolRun, monkeypatch: pytest.MonkeyPatch) -> None:

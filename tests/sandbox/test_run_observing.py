@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
 from sandbox_app.dispatch import job_of
+from sandbox_app.ending import run_end
 from sandbox_app.models import AuditRecord, Outcome, RunState, Tool, ToolRun
 from sandbox_app.observing import SEEN, sandbox_reported, tool_run_began, tool_run_ended
 from sandbox_app.reconcile import NUDGE_EVERY_SECONDS, UNKNOWN_SECONDS, RunReconciler
@@ -52,6 +53,29 @@ def ended_entries(run: ToolRun) -> int:
 
 
 # Facts -----------------------------------------------------------------------------------
+
+
+def test_one_that_ended_meanwhile_does_not_begin(run: ToolRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended_meanwhile(limits: Any) -> Any:
+        run_end(ToolRun.objects.get(pk=run.pk), Outcome.LOST, "its node was silent")
+        return limits
+
+    monkeypatch.setattr("sandbox_app.observing.clean", ended_meanwhile)
+    tool_run_began("spark-1", {"run": run.uid, "generation": 1, "limits": {"pids": 64}})
+    run.refresh_from_db()
+    assert (run.state, run.outcome, run.limits) == (RunState.ENDED, Outcome.LOST, {})
+
+
+def test_an_end_takes_the_lock_of_the_queue_before_that_of_its_row(
+    run: ToolRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As cancelling does: in the other order PostgreSQL would end one of both as a deadlock."""
+    live: list[bool] = []
+    monkeypatch.setattr(
+        "sandbox_app.ending.queue_lock", lambda: live.append(ToolRun.objects.get(pk=run.pk).live)
+    )
+    tool_run_ended("spark-1", ending(run))
+    assert live == [True]
 
 
 def test_a_run_begins_and_ends_once(run: ToolRun) -> None:

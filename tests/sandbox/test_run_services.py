@@ -216,6 +216,21 @@ def test_a_session_that_has_ended_serves_nothing(call: Any, operator: User, node
         call(session=session_of(operator, node, **fields))
 
 
+def test_a_session_that_ends_at_the_same_moment_takes_no_run(
+    call: Any, operator: User, node: Node, nudges: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = session_of(operator, node)
+
+    def ended_meanwhile() -> None:
+        ToolSession.objects.update(state=SessionState.ENDING)
+
+    monkeypatch.setattr("sandbox_app.services.queue_lock", ended_meanwhile)
+    with pytest.raises(ToolRefused) as refused:
+        call(session=session)
+    assert refused.value.code == "session_ended"
+    assert (ToolRun.objects.count(), nudges, audit_kinds()) == (0, [], ["refused"])
+
+
 def test_a_session_serves_one_run_at_a_time(call: Any, operator: User, node: Node) -> None:
     session = session_of(operator, node)
     states = [call(session=session).state, call(session=session).state, call().state]

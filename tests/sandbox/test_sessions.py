@@ -208,6 +208,18 @@ def test_ending_is_told_to_the_node_until_it_is_done(
     assert sessions_reconcile(seen) == 0
 
 
+def test_ending_takes_the_lock_of_the_queue_before_that_of_the_row(
+    operator: User, node: Node, sent: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run that begins does: in the other order PostgreSQL would end one of both as a deadlock."""
+    session, states = make(operator, node), []
+    monkeypatch.setattr(
+        "sandbox_app.sessions.queue_lock", lambda: states.append(ToolSession.objects.get().state)
+    )
+    tool_session_end(session=session, actor=actor(operator))
+    assert states == ["live"]
+
+
 def test_runs_end_with_their_session(operator: User, node: Node, sent: list[Any]) -> None:
     session = make(operator, node)
     fields = {"user": operator, "node": node, "node_name": node.name, "tool_name": "x", "session": session}
