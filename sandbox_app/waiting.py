@@ -102,18 +102,6 @@ async def _read_now(stream: str, after: str) -> list[Entry | Gap]:
         return []
 
 
-async def run_wait(run: ToolRun, timeout_seconds: float | None = None) -> Ending | None:
-    """Wait for the end of a run; None if it has not come within `timeout_seconds`."""
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            async for entry in run_follow(run):
-                if entry["kind"] == "end":
-                    return ending_read(entry["ending"])
-    except TimeoutError:
-        return None
-    return None
-
-
 async def artifacts_wait(run: ToolRun, ending: Ending, timeout_seconds: float = 10.0) -> list[Artifact]:
     """The files of a run that has ended, which its node sends after the end: as many as came in time."""
 

@@ -49,16 +49,17 @@ class ToolFolders:
             raise FolderMissing(f"{digest[:80]!r} is no digest of a tool's folder")
         place = self._root / digest
         if place.is_dir():
+            os.utime(place)
             return place
         with self._lock:
             if not place.is_dir():
                 self._fetch(digest, place)
         return place
 
-    def forget(self, used: set[str]) -> None:
-        """Remove what nobody used for a month."""
+    def forget(self) -> None:
+        """Remove what was not used for a month; while no container has any of it mounted."""
         for place in self._root.glob("*") if self._root.is_dir() else ():
-            if place.name not in used and time.time() - place.stat().st_mtime > KEEP_SECONDS:
+            if time.time() - place.stat().st_mtime > KEEP_SECONDS:
                 shutil.rmtree(place, ignore_errors=True)
 
     def _fetch(self, digest: str, place: Path) -> None:

@@ -11,7 +11,6 @@ import struct
 from typing import Any, NamedTuple
 
 NO_NONCE = bytes(16)
-NONCE_BYTES = 16
 PAYLOAD_MOST_BYTES = 2 * 2**20
 WORDS_KEPT_BYTES = 4096
 

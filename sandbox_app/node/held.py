@@ -84,9 +84,22 @@ class HeldContainers:
         workspace = self._workspaces.open(session)
         with self._lock:
             self._told[session.uid] = workspace
-        held.container = self._launch(held.key, session, workspace)
+        container = self._launch(held.key, session, workspace)
+        self._keep(held, container)
         self._tell("tool_session_ready", _ready(held, workspace))
-        return held.container, False
+        return container, False
+
+    def _keep(self, held: Held, container: SandboxContainer) -> None:
+        """Put a new container in its place, where `end` finds it. Raises WorkspaceRefused once it ended."""
+        session, place = held.session, (held.session.uid, held.key)
+        with self._lock:
+            if kept := self._fence(session.uid, session.generation):
+                kept = self._held.setdefault(place, held) is held
+            if kept:
+                held.container = container
+        if not kept:
+            self._discard(container)
+            raise WorkspaceRefused("The session of this call has ended.", "session_ended")
 
     def drop(self, held: Held) -> None:
         """Its container is of no more use: it was ended, or nobody knows what is in it."""

@@ -6,6 +6,7 @@ A run that has begun and not ended when the agent starts is lost: the agent that
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 KEEP_SECONDS = 86400.0
+FORGET_EVERY = 500  # an agent may live for months
 
 
 class Ledger:
@@ -22,6 +24,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._ended = itertools.count(1)
 
     def begin(self, run: str, facts: dict[str, Any]) -> bool:
         """Write down that a run begins; False if it has before. Raises OSError when the disk refuses."""
@@ -39,6 +42,8 @@ class Ledger:
         """Its end is in the journal."""
         with contextlib.suppress(FileNotFoundError):
             (self._folder / f"{_name(run)}.begun").rename(self._folder / f"{_name(run)}.ended")
+        if next(self._ended) % FORGET_EVERY == 0:
+            self.forget()
 
     def knows(self, run: str) -> bool:
         """Whether it has begun or ended here."""

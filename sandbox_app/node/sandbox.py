@@ -82,9 +82,8 @@ class NodeSandbox:
         self._rush = Rush()
         self._known = KnownContainers(engine, installation, node_name, self._rush)
         self._facts = EngineFacts(engine, settings.image)
-        self._launcher = Launcher(
-            engine, folder, ToolFolders(folder / "tools", web()), self._known, self._facts
-        )
+        self._folders = ToolFolders(folder / "tools", web())
+        self._launcher = Launcher(engine, folder, self._folders, self._known, self._facts)
         self._pools = Pools(
             self._launcher.for_pool,
             self._launcher.discard,
@@ -123,6 +122,7 @@ class NodeSandbox:
         self._teller.start()
         self._lost_tell()
         self._ledger.forget()
+        self._folders.forget()
         for part in (self._facts, self._known, self._pools, self._held, self._uploads):
             part.start()
 
