@@ -25,7 +25,7 @@ PERSONALITIES = (0x0, 0x8, 0xFFFFFFFF)
 ARCHITECTURES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 
 _ALLOWED = """
-accept accept4 access adjtimex alarm bind brk cachestat capget capset chdir chmod chown clock_adjtime
+accept accept4 access alarm bind brk cachestat capget capset chdir chmod chown
 clock_getres clock_gettime clock_nanosleep close close_range connect copy_file_range creat dup dup2 dup3
 epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 execve execveat exit
 exit_group faccessat faccessat2 fadvise64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl

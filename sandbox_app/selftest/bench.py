@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import urlencode
 
+import requests
 from django.utils import timezone
 
 from metrics_app.models import Node
 from sandbox_app.models import AuditKind, AuditRecord, Tool, ToolRun, ToolSession
 from sandbox_app.services import tool_run_cancel, tool_run_create
 from sandbox_app.sessions import tool_session_create, tool_session_end
+from sparkweb import config
 from sparkweb.accounts.actor import Actor
-from sparkweb.accounts.models import User
+from sparkweb.accounts.models import ApiKey, Scope, User
+from sparkweb.accounts.services import api_key_create, api_key_revoke
 
 MEMORY_BYTES = 256 * 2**20
 # Attacks that only time ends get little of it; all others enough to end by themselves on a busy machine.
@@ -20,6 +24,8 @@ SHORT_SECONDS, LONG_SECONDS = 6, 90
 PATIENCE_SECONDS = 180.0
 LOOK_EVERY_SECONDS = 0.05
 VIA = "selftest"
+# A proxy for the internet is no way to this machine.
+NO_PROXIES = {"http": "", "https": ""}
 
 
 class NeverEnded(Exception):
@@ -32,6 +38,8 @@ class Bench:
     def __init__(self, node: Node, actor: Actor) -> None:
         self.node, self.actor = node, actor
         self._session: ToolSession | None = None
+        self._key: ApiKey | None = None
+        self._secret = ""
 
     def session(self) -> ToolSession:
         """A session of this bench, made when it is first needed."""
@@ -46,7 +54,37 @@ class Bench:
             raise ValueError("a self-test is made for a user: sessions have an owner")
         return self.actor.user
 
+    def file(self, session: ToolSession, path: str) -> int:
+        """Ask web for a file of a session, as a program of its owner; the HTTP status. Raises NeverEnded."""
+        return self._get(f"/api/sessions/{session.uid}/content?{urlencode({'path': path})}")
+
+    def listing(self, session: ToolSession, path: str) -> int:
+        """Ask web for a folder of a session; the HTTP status. Raises NeverEnded."""
+        return self._get(f"/api/sessions/{session.uid}/files?{urlencode({'path': path})}")
+
+    def _get(self, target: str) -> int:
+        if self._key is None:
+            self._key, self._secret = api_key_create(
+                user=self._owner(), scopes=[Scope.OPERATE], actor=self.actor, name="Self-test", days=1
+            )
+        headers = {"Authorization": f"Bearer {self._secret}"}
+        try:
+            answer = requests.get(config.WEB_URL + target, headers=headers, timeout=60, proxies=NO_PROXIES)
+        except requests.RequestException as error:
+            raise NeverEnded(f"web does not answer: {type(error).__name__}") from None
+        if answer.status_code in (401, 503):
+            raise NeverEnded(f"web answered {answer.status_code}: {answer.text[:200]}")
+        return answer.status_code
+
     def close(self) -> None:
+        """End what was made for the self-test."""
+        if self._key is not None:
+            api_key_revoke(key=self._key, actor=self.actor)
+            self._key = None
+        self.session_end()
+
+    def session_end(self) -> None:
+        """End the session; the next one begins empty."""
         if self._session is not None:
             tool_session_end(session=self._session, actor=self.actor, reason="the self-test is over")
             self._session = None

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from rest_framework.exceptions import ValidationError
 
 from sandbox_app.api_execute import session_wanted
 from sandbox_app.models import Tool, ToolRun
 from sandbox_app.selftest.bench import Bench
-from sandbox_app.session_files import files_list, files_read
 from sandbox_app.toolfile import tool_parse
 from sparkweb.refusal import Refused
 from sparkweb.yaml_file import YamlRefused
@@ -109,37 +107,40 @@ print("made")
 """
 
 
-def _unread(session: Any, path: str) -> None:
-    try:
-        answer = files_read(session, path)
-    except Refused:
-        return
-    raise Broken(f"{path!r} was read: {answer!r:.80}")
+def _unread(bench: Bench, path: str) -> None:
+    status = bench.file(bench.session(), path)
+    _must(status in (400, 404, 409), f"{path!r} was answered with {status}")
+
+
+def _read(bench: Bench, path: str) -> None:
+    status = bench.file(bench.session(), path)
+    _must(status == 200, f"{path!r} is the session's own, and was answered with {status}")
 
 
 def paths_outside(bench: Bench) -> str:
-    session = bench.session()
-    bench.call("bash_command", {"command": "echo mine > plain"}, session)
+    run = bench.call("bash_command", {"command": "echo mine > plain"}, bench.session())
+    _must(run.ok, _seen(run))
+    _read(bench, "plain")
     for path in OUTSIDE:
-        _unread(session, path)
+        _unread(bench, path)
     return f"{len(OUTSIDE)} paths refused"
 
 
 def links(bench: Bench) -> str:
-    session = bench.session()
-    run = bench.call("code_execution", {"code": MAKE_LINKS}, session)
+    run = bench.call("code_execution", {"code": MAKE_LINKS}, bench.session())
     _must(run.ok, _seen(run))
-    for path in ("odd/link", "odd/folder/passwd"):
-        _unread(session, path)
+    _read(bench, "odd/plain")
+    for path in ("odd/link", "odd/folder/passwd", "odd/folder"):
+        _unread(bench, path)
     return "links are not followed"
 
 
 def odd_files(bench: Bench) -> str:
-    session = bench.session()
+    run = bench.call("code_execution", {"code": MAKE_LINKS}, bench.session())
+    _must(run.ok, _seen(run))
     for path in ("odd/fifo", "odd/hard", "odd"):
-        _unread(session, path)
-    listed = {entry["name"] for entry in files_list(session, "odd").get("entries", [])}
-    _must("plain" in listed, f"the listing has {sorted(listed)}")
+        _unread(bench, path)
+    _must(bench.listing(bench.session(), "odd") == 200, "the folder was not listed")
     return "regular files alone"
 
 

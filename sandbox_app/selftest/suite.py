@@ -60,7 +60,7 @@ def _program(bench: Bench, attack: Program) -> Row:
         return Row(attack.number, attack.name, expected, str(trouble), FAILED)
     finally:
         if attack.session:
-            bench.close()  # what filled it goes with it
+            bench.session_end()  # what filled it goes with it
     said = run.stdout.strip()
     fits = run.outcome in attack.outcomes and re.search(attack.said, said, re.MULTILINE) is not None
     seen = f"{run.outcome}: {(run.reason or said or run.stderr.strip())[:160]}"
