@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -126,7 +127,7 @@ raise SystemExit(5)
 @pytest.fixture(scope="module")
 def node(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxNode]:
     sandbox_image(docker_host)
-    made = SandboxNode(docker_host, tmp_path_factory.mktemp("sandbox"), "5a4d0002")
+    made = SandboxNode(docker_host, tmp_path_factory.mktemp("sandbox"), secrets.token_hex(4))
     yield made
     made.close()
     made.wait_clean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.docker
 def node(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxNode]:
     sandbox_image(docker_host)
     folder: Path = tmp_path_factory.mktemp("sandbox")
-    made = SandboxNode(docker_host, folder, "5a4d0001")
+    made = SandboxNode(docker_host, folder, secrets.token_hex(4))
     yield made
     made.close()
     made.wait_clean()

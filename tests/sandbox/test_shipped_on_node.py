@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +53,7 @@ class ShippedNode(SandboxNode):
 @pytest.fixture(scope="module")
 def node(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShippedNode]:
     sandbox_image(docker_host)
-    made = ShippedNode(docker_host, tmp_path_factory.mktemp("sandbox"), "5a4d0009")
+    made = ShippedNode(docker_host, tmp_path_factory.mktemp("sandbox"), secrets.token_hex(4))
     yield made
     made.close()
     made.wait_clean()
