@@ -338,6 +338,9 @@ SPECTACULAR_SETTINGS = {
         "DesiredEnum": "models_app.models.Desired",
         "StorageJobKindEnum": "models_app.models_storage.JobKind",
         "StorageJobStateEnum": "models_app.models_storage.JobState",
+        "RunStateEnum": "sandbox_app.models.RunState",
+        "RunOutcomeEnum": "sandbox_app.models.Outcome",
+        "RunDesiredEnum": "sandbox_app.models.RunDesired",
         "CompatStatusEnum": "models_app.serializers.COMPAT_STATUSES",
     },
 }
