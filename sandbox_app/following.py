@@ -112,7 +112,9 @@ async def events(run: ToolRun, actor: Actor, after: str) -> AsyncIterator[bytes]
         _followers[run.uid] -= 1
         if not _followers[run.uid]:
             del _followers[run.uid]
-        if not ended and not run.detached and is_own:
+        # Whoever only looks at a run that a program began, on its page, does not end it by leaving.
+        began_it = is_own and (actor.rank is None) == (run.via == "page")
+        if not ended and not run.detached and began_it:
             _later(_cancel_unless_back(run, actor))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -33,6 +34,7 @@ from sandbox_app.fair_queue import Call, next_runs
 from sandbox_app.job import arguments_digest
 from sandbox_app.models import (
     AuditKind,
+    AuditRecord,
     Outcome,
     RunDesired,
     RunState,
@@ -51,7 +53,11 @@ from sparkweb.accounts.models import Role
 from sparkweb.refusal import Refused
 from sparkweb.sealed import SealBroken, seal
 
+log = structlog.get_logger(__name__)
+
 KEY_MOST = 100
+REFUSALS_A_MINUTE = 60
+REFUSED_ARGUMENTS_MOST = 4096
 
 
 def tool_run_create(
@@ -250,12 +256,26 @@ def _started_body(run: ToolRun) -> dict[str, Any]:
 
 
 def _refusal_note(tool: Tool, arguments: Any, actor: Actor, via: str, refused: Refused) -> None:
-    """Record what was not run, and why."""
+    """Record what was not run, and why.
+
+    The record is never deleted by hand, so nobody may fill it: of more than a minute's share of one
+    caller only the log tells, and arguments that are long are not kept.
+    """
+    since = timezone.now() - timedelta(minutes=1)
+    told = AuditRecord.objects.filter(at__gte=since, kind=AuditKind.REFUSED, user_label=actor.label)
+    if told[: REFUSALS_A_MINUTE + 1].count() >= REFUSALS_A_MINUTE:
+        log.warning(
+            "refused, and not recorded: too many", tool=tool.name, user=actor.label, code=refused.code
+        )
+        return
+    masked: dict[str, Any] = mask(arguments)
+    if len(json.dumps(masked)) > REFUSED_ARGUMENTS_MOST:
+        masked = {"left out": f"arguments of more than {REFUSED_ARGUMENTS_MOST} characters"}
     body = {
         "code": refused.code,
         "reason": refused.message[:2000],
         "tool_digest": tool.digest,
-        "arguments": mask(arguments),
+        "arguments": masked,
         "via": via,
         "address": actor.address,
     }

@@ -123,7 +123,7 @@ def files_read(session: ToolSession, path: str, offset: int = 0, version: str = 
 async def file_rest(session: ToolSession, path: str, first: Answer) -> AsyncIterator[bytes]:
     """A file from its first piece on; ends early, by an error, where it changed or its node went away."""
     yield first.body
-    at, size, version = len(first.body), int(first.data["size_bytes"]), str(first.data["version"])
+    at, size, version = len(first.body), _whole(first.data.get("size_bytes")), str(first.data.get("version"))
     while at < size:
         piece = await _on_thread(partial(files_read, session, path, at, version))
         if not piece.body:
@@ -163,14 +163,14 @@ def files_write(
     told = _ask(session, "write", {**asked, "bytes": len(data)}, data).data
     if last:
         audit(actor, "tool_session_write", session.uid, path=path[:300], size_bytes=told.get("size_bytes"))
-    return int(told.get("size_bytes") or 0)
+    return _whole(told.get("size_bytes", 0))
 
 
 def files_delete(session: ToolSession, path: str, *, actor: Actor) -> int:
     """Delete a file, or a folder with all that is in it; how many names went. Raises as `files_list`."""
     told = _ask(session, "delete", {"path": path}).data
     audit(actor, "tool_session_delete", session.uid, path=path[:300], deleted=told.get("deleted"))
-    return int(told.get("deleted") or 0)
+    return _whole(told.get("deleted", 0))
 
 
 def folder_make(session: ToolSession, path: str, *, actor: Actor) -> None:
@@ -219,6 +219,13 @@ def _taken(session: ToolSession, answer: Answer) -> Answer:
     if answer.code in _WRONG:
         raise SessionInvalid(answer.sentence, answer.code)
     raise FilesRefused(answer.sentence or "The node did not do it.", answer.code or "failed")
+
+
+def _whole(value: Any) -> int:
+    """A count that a node told. Raises FilesRefused for anything else."""
+    if type(value) is int and 0 <= value < 2**60:
+        return value
+    raise FilesRefused("The node's answer cannot be read; is its agent of another version?", "failed")
 
 
 def _noted(session: ToolSession, told: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import mimetypes
@@ -24,6 +25,8 @@ PIECE_BYTES = 4 * 2**20
 RETRY_SECONDS = 5.0
 RETRY_MOST_SECONDS = 300.0
 KEEP_SECONDS = 86400.0
+# What web will not take later either; a key that is renewed, or a disk that has room again, changes the rest.
+NEVER_TAKEN = (400, 404, 410, 413)
 IMAGES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
@@ -53,7 +56,10 @@ class Collector:
             return
         path = self._folder / secrets.token_hex(8)
         self._entry = {"name": name, "path": path, "size_bytes": 0, "hash": hashlib.sha256(), "first": b""}
-        self._file = path.open("wb")
+        try:
+            self._file = path.open("wb")
+        except OSError as error:
+            self._give_up(error)
 
     def data(self, data: bytes) -> None:
         """Some bytes of it."""
@@ -61,7 +67,11 @@ class Collector:
             return
         data = data[: self._left_bytes]
         self._left_bytes -= len(data)
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self._give_up(error)
+            return
         self._entry["size_bytes"] += len(data)
         self._entry["hash"].update(data)
         self._entry["first"] = (self._entry["first"] + data[:16])[:16]
@@ -70,14 +80,27 @@ class Collector:
         """No more of the present file."""
         if self._file is None:
             return
-        self._file.close()
-        self._file = None
         entry = self._entry
         media_type = media_type_of(entry["name"], entry["first"])
         kind = "image" if media_type in (*IMAGES.values(), "image/webp") else "file"
-        self.add(
-            kind, entry["name"], media_type, entry["path"], entry["size_bytes"], entry["hash"].hexdigest()
-        )
+        try:
+            self._file.close()
+            self._file = None
+            self.add(
+                kind, entry["name"], media_type, entry["path"], entry["size_bytes"], entry["hash"].hexdigest()
+            )
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """A full disk of the node costs the file, not the run."""
+        log.warning("a file of a run is not kept", run=self._run, name=self._entry["name"], reason=str(error))
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+        self._file = None
+        with contextlib.suppress(OSError):
+            self._entry["path"].unlink(missing_ok=True)
 
     def add(self, kind: str, name: str, media_type: str, path: Path, size_bytes: int, sha256: str) -> None:
         """An artifact whose bytes are in a file already."""
@@ -155,15 +178,18 @@ class Uploads:
             self._wake.wait(None if done else pause)
 
     def send_all(self) -> bool:
-        """Send what waits; whether nothing is left."""
+        """Send what waits; whether nothing is left. One that web does not take now holds up no other."""
+        done = True
         for described in sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime):
             try:
-                if not self._send(described):
-                    return False
-            except (OSError, ValueError, WebUnreachable) as error:
-                log.info("an artifact waits", reason=str(error))
+                done = self._send(described) and done
+            except WebUnreachable as error:
+                log.info("artifacts wait", reason=str(error))
                 return False
-        return True
+            except (OSError, ValueError) as error:
+                log.info("an artifact waits", reason=str(error))
+                done = False
+        return done
 
     def _send(self, described: Path) -> bool:
         """One artifact whole; True also when web will never take it."""
@@ -184,7 +210,7 @@ class Uploads:
                     return _drop(described, path)
                 elif answer.status != 200:
                     log.warning("web does not take an artifact", status=answer.status, said=answer.text[:200])
-                    return answer.status < 500 and _drop(described, path)
+                    return answer.status in NEVER_TAKEN and _drop(described, path)
                 else:
                     offset += len(piece)
                 if offset >= header["size_bytes"] and (last or answer.status == 409):

@@ -64,4 +64,7 @@ class Teller:
                     if not self._waiting or not self._added(*self._waiting[0][:2]):
                         break
                     then = self._waiting.popleft()[2]
-                then()
+                try:
+                    then()
+                except Exception:
+                    log.exception("what follows a fact failed")

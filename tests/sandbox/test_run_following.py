@@ -44,6 +44,31 @@ def test_an_operator_follows_what_waits_and_not_what_came_of_it(
     assert (b"c2VjcmV0" in text) is seen
 
 
+@pytest.mark.parametrize(
+    ("via", "rank", "ends"),
+    [("api", 2, True), ("api", None, False), ("page", None, True), ("mcp", None, False)],
+)
+def test_leaving_ends_what_one_began_this_way_and_not_what_one_looks_at(
+    monkeypatch: pytest.MonkeyPatch, via: str, rank: int | None, ends: bool
+) -> None:
+    later: list[Any] = []
+
+    async def entries(_run: ToolRun, _after: str) -> AsyncIterator[dict[str, Any] | None]:
+        yield None
+
+    async def told() -> None:
+        run = run_of(1)
+        run.detached, run.via = False, via
+        actor = Actor(User(pk=1, role=Role.OPERATOR), "somebody", "api", rank=rank)
+        async for _ in following.events(run, actor, "0"):
+            pass
+
+    monkeypatch.setattr(following, "entries_with_beats", entries)
+    monkeypatch.setattr(following, "_later", lambda work: (later.append(work), work.close()))
+    asyncio.run(told())
+    assert bool(later) is ends
+
+
 def test_a_node_makes_up_no_event_no_id_and_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
         {"kind": "x\n\nevent: end", "data": "1"},

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
+from sandbox_app import services
 from sandbox_app.dispatch import arguments_of
 from sandbox_app.exceptions import (
     ArgumentsInvalid,
@@ -150,6 +151,15 @@ def test_bad_arguments_are_refused_and_recorded(call: Any, nudges: Any, argument
     assert not ToolRun.objects.exists()
     assert not nudges
     assert audit_kinds() == ["refused"]
+
+
+def test_nobody_fills_the_record_with_refusals(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "REFUSALS_A_MINUTE", 3)
+    for _ in range(5):
+        with pytest.raises(ArgumentsInvalid):
+            call({"colour": "x" * 100_000})
+    assert audit_kinds() == ["refused"] * 3
+    assert all(len(row.body) < 8192 for row in AuditRecord.objects.all())
 
 
 def test_the_role_and_the_scope_of_a_key_decide(call: Any, viewer: User, operator: User) -> None:

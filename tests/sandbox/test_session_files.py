@@ -254,6 +254,18 @@ def test_odd_answers_are_refused(body: bytes) -> None:
         answer_read(body)
 
 
+@pytest.mark.parametrize("told", ["many", -1, 1.5, True, 2**80, {}, [1]])
+def test_a_count_that_a_node_makes_up_is_refused_in_words(
+    session: ToolSession, monkeypatch: pytest.MonkeyPatch, told: Any
+) -> None:
+    answer = Answer("r", True, {"size_bytes": told, "deleted": told})
+    monkeypatch.setattr(session_files, "_ask", lambda *_: answer)
+    with pytest.raises(session_files.FilesRefused, match="cannot be read"):
+        session_files.files_write(session, "a", b"x", actor=SYSTEM, last=False)
+    with pytest.raises(session_files.FilesRefused, match="cannot be read"):
+        session_files.files_delete(session, "a", actor=SYSTEM)
+
+
 def test_an_answer_survives_the_way() -> None:
     for answer in (
         Answer("0" * 32, True, {"a": "ä"}, body=b"\n\0x"),
