@@ -9,11 +9,12 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
+from kombu.exceptions import OperationalError
 
 from metrics_app.models import Node
 from sandbox_app.exceptions import ToolRefused
 from sandbox_app.models_selftest import SelfTest
-from sandbox_app.selftest.services import rows_total, selftest_create, selftests_tidy
+from sandbox_app.selftest.services import rows_total, selftest_create, selftest_fail, selftests_tidy
 from sandbox_app.tasks import selftest_carry_out
 from sparkweb.accounts.models import Role
 from sparkweb.accounts.pages import role_required
@@ -48,7 +49,12 @@ def tool_selftest_start(request: HttpRequest) -> HttpResponse:
     except ToolRefused as refused:
         return render(request, "models_app/_refusal.html", {"refused": refused}, status=409)
     if made:
-        selftest_carry_out.delay(test.uid)
+        try:
+            selftest_carry_out.apply_async((test.uid,), retry=False)
+        except OperationalError:
+            selftest_fail(test, "Redis does not answer, so nobody could be asked.")
+            away = ToolRefused("Redis does not answer; the self-test did not begin.", "redis_down")
+            return render(request, "models_app/_refusal.html", {"refused": away}, status=409)
     words = f"The sandbox of {node} is attacked" if made else "A self-test is under way already"
     response = trigger_client_event(HttpResponse(status=204), "toast", {"message": words, "tone": "good"})
     return trigger_client_event(response, "sandbox-selftest-changed", {})

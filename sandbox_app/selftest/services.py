@@ -74,6 +74,11 @@ def selftests_tidy() -> None:
         _ended(test, SelfTestState.FAILED, "Control was ended while it ran.")
 
 
+def selftest_fail(test: SelfTest, reason: str) -> SelfTest:
+    """End one that cannot be carried out."""
+    return _ended(test, SelfTestState.FAILED, reason)
+
+
 def admin_actor_of(user: User) -> Actor:
     """Who makes a self-test from the command line."""
     return Actor(user, f"{user} (command)", "command")

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.browser import until
+from tests.e2e.conftest import visit
 from tests.support import nvml
 from tests.support.images import STANDIN
 from tests.support.stack import PASSWORD, Stack, free_port, wait_for
@@ -40,6 +41,7 @@ def page(request: pytest.FixtureRequest, chromium: Browser, stack: Stack) -> Ite
     page.fill("input[name=password]", PASSWORD)
     page.press("input[name=password]", "Enter")
     page.wait_for_url(stack.url + "/")
+    visit(page, stack.url + "/")
     yield page
     context.close()
     assert not errors, errors

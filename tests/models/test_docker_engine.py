@@ -126,7 +126,7 @@ def test_frozen_engine_does_not_hang_the_report(
         finally:
             own_dockerd.thaw()
         node.wait_entry(spec, lambda entry: entry["stale"] is False)
-        assert [verb for verb, _ in node.facts(spec)] == ["container_created"]
+        assert [verb for verb, _ in node.facts(spec)] == ["container_created", "container_ready"]
     finally:
         node.close()
 

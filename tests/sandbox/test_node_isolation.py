@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -221,7 +222,7 @@ def test_both_profiles_leave_out_what_they_should(machine: str) -> None:
 def test_by_hand_it_ends_nobody(node: SandboxNode) -> None:
     """It ends all that runs around it, so it begins only as a first process; here it is a second one."""
     program = Path(inside.__file__).parent / "wait.py"
-    inner = f"{sys.executable} -I {program} < /dev/null; echo status $?"
+    inner = f"{shlex.join([sys.executable, '-I', str(program)])} < /dev/null; echo status $?"
     done = subprocess.run(["unshare", "--pid", "--fork", "sh", "-c", inner], capture_output=True, text=True)
     assert done.stdout == "status 1\n"
     assert "first process of a container" in done.stderr

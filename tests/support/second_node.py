@@ -154,8 +154,9 @@ class SecondNode:
         return self.stack.get(f"/api/nodes/{self.name}/snapshot/")["report"]  # type: ignore[no-any-return]
 
     def docker(self) -> dict[str, Any]:
-        """What the newest report says about Docker: status, version, message."""
-        return self.report()["agent"]["docker"]  # type: ignore[no-any-return]
+        """What the newest report says about Docker: status, version, message. The first may not know."""
+        agent = self.report()["agent"] or {}
+        return agent.get("docker") or {"status": "unknown", "version": None, "message": ""}
 
     def wait_docker(self, status: str, seconds: float = 20.0) -> dict[str, Any]:
         try:
