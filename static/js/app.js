@@ -8,6 +8,7 @@ import "./freshness.js";
 import "./link_state.js";
 import "./redraw.js";
 import "./requests.js";
+import "./tabs.js";
 import "./time_to_go.js";
 import "./toast.js";
 import { start } from "./live.js";

@@ -12,6 +12,7 @@ from metrics_app.models import Node
 from sandbox_app.models import Tool
 from sandbox_app.registry import tools_load
 from sparkweb.accounts.models import User
+from tests.e2e.browser import until
 
 pytestmark = [pytest.mark.browser]
 
@@ -49,3 +50,9 @@ def test_a_tool_is_looked_at_tried_and_bounded(
     dialog.locator("[data-verb]").click()
     expect(page.locator("dl.facts").first).to_contain_text("7 s set here")
     assert Tool.objects.get(name="file_analysis").overrides == {"timeout_seconds": 7}
+
+
+def test_the_tab_of_the_page_shows_on_a_phone(open_page: Any, house: Node, page_admin: User) -> None:
+    page, _ = open_page("/tools/selftest/", page_admin, width=390)
+    until(page, "document.querySelector('.sub-tabs').scrollLeft > 0")
+    expect(page.get_by_role("link", name="Self-test")).to_be_in_viewport()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from metrics_app.models import Node, NodeStatus
+from sandbox_app import places
 from sandbox_app.models import Tool, ToolRun
 from sandbox_app.observing import SEEN
 from sparkweb import live
@@ -34,6 +35,12 @@ DEFINITION = {
     "approval": False,
     "role": "operator",
 }
+
+
+@pytest.fixture(autouse=True)
+def nobody_remembers_nodes() -> None:
+    """Nodes of the test before are not looked at for the rest of their second."""
+    places._newest.read_at = float("-inf")
 
 
 @pytest.fixture
