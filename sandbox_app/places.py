@@ -38,6 +38,11 @@ class Place:
         told = self.sandbox.get("image") or {}
         return bool(self.sandbox) and (told.get("name") != image or told.get("status") == "ok")
 
+    def may_have_image(self, image: str) -> bool:
+        """Whether the node has only not found out: its agent began a moment ago, or Docker is silent."""
+        told = (self.sandbox or {}).get("image") or {}
+        return told.get("name") == image and told.get("status") == "unknown"
+
     def has_runtime(self, runtime: str) -> bool:
         return not runtime or self.sandbox is None or runtime in (self.sandbox.get("runtimes") or ())
 
@@ -72,6 +77,8 @@ def _place(node: Node, report: Mapping[str, Any] | None) -> Place:
     if not report:
         return Place(node, None, None)
     available = (report.get("host") or {}).get("memory_available_bytes")
+    if report.get("sandbox", 0) is None:  # the first report of an agent that has just begun
+        return Place(node, None, None)
     sandbox = report.get("sandbox")
     free = available - settings.SANDBOX_RESERVE_MB * MIB if isinstance(available, int) else None
     return Place(node, free, sandbox if isinstance(sandbox, dict) else {})
@@ -103,11 +110,13 @@ def _fitting(policy: Policy, runner: Runner, online: list[Place]) -> list[Place]
     """Those that have what the policy asks for."""
     if runner == "host":
         return online
-    with_image = [place for place in online if place.has_image(policy.image)]
+    with_image = [place for place in online if place.has_image(policy.image)] or [
+        place for place in online if place.may_have_image(policy.image)
+    ]
     if not with_image:
         names = ", ".join(str(place.node) for place in online)
         raise ToolRefused(
-            f"{names} does not have the image {policy.image}; build it on the page Services.", "image_missing"
+            f"{names} does not have the image {policy.image}; build it on the page Image.", "image_missing"
         )
     fitting = [place for place in with_image if place.has_runtime(policy.runtime)]
     if not fitting:

@@ -106,14 +106,17 @@ class Egress:
         finally:
             for future in running:
                 future.cancel()
-        return [future.result() for future in running]
+        try:
+            return [future.result() for future in running]
+        except concurrent.futures.CancelledError:  # the loop ended between the last look and now
+            raise EgressCancelled from None
 
     def close(self) -> None:
         """End the event loop; fetches in progress, and any later ones, are cancelled."""
         with self._lock:
-            if self._loop and not self._closed:
+            was_closed, self._closed = self._closed, True
+            if self._loop and not was_closed:
                 asyncio.run_coroutine_threadsafe(_loop_end(), self._loop)
-            self._closed = True
 
     def _submit(self, work: Coroutine[Any, Any, Fetched]) -> concurrent.futures.Future[Fetched]:
         with self._lock:

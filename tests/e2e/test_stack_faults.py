@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from tests.e2e.conftest import visit
 from tests.support.docker_gate import WITHOUT_ROOTS_KEYS, DockerGate, HeldRequests
 from tests.support.dockerd import Dockerd
 from tests.support.images import images_build
@@ -249,10 +250,13 @@ def test_ctrl_c_ends_everything_with_a_page_and_a_log_open(stack: Stack, chromiu
     context = chromium.new_context()
     try:
         page = context.new_page()
+        page.set_default_timeout(60_000)
         page.goto(f"{stack.url}/launches/{uid}/")
         page.fill("input[name=username]", "admin")
         page.fill("input[name=password]", PASSWORD)
         page.click("button[type=submit]")
+        page.wait_for_url(f"{stack.url}/launches/{uid}/")
+        visit(page, f"{stack.url}/launches/{uid}/")
         page.locator("[data-link-state][data-state=open]").first.wait_for(state="attached")
         page.locator("[data-log-lines]").get_by_text("Application startup complete").first.wait_for()
         assert stack.process

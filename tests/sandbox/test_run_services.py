@@ -257,6 +257,23 @@ def test_the_node_with_most_memory_and_the_image_takes_it(call: Any, told: Any) 
     assert call().node_name == "spark-2"
 
 
+def test_a_node_that_has_not_looked_yet_may_have_the_image_and_comes_last(call: Any, told: Any) -> None:
+    told("spark-1", image="unknown")
+    assert call().node_name == "spark-1"
+    NodeFactory(name="spark-2", status=NodeStatus.ONLINE)
+    told("spark-2", available_mib=8000, image="ok")
+    told("spark-1", available_mib=90_000, image="unknown")
+    assert call().node_name == "spark-2"
+
+
+def test_the_first_report_of_an_agent_refuses_nothing(
+    call: Any, told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = {"report": {"host": {"memory_available_bytes": 2**36}, "sandbox": None}}
+    monkeypatch.setattr("sandbox_app.places.node_snapshots", lambda names: dict.fromkeys(names, first))
+    assert call().node_name == "spark-1"
+
+
 def test_without_a_node_it_is_to_be_tried_later(call: Any, node: Node) -> None:
     Node.objects.update(status=NodeStatus.OFFLINE)
     with pytest.raises(ToolUnavailable, match="No node is online") as refused:
