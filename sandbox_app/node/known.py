@@ -103,9 +103,8 @@ class KnownContainers:
         except ContainerMissing:
             return True
         except DockerTrouble as trouble:
-            log.info(
-                "a container of the sandbox is not removed yet", container=reference, reason=str(trouble)
-            )
+            # Each second until Docker answers; who waits for it says so once.
+            log.debug("not removed yet", container=reference, reason=str(trouble))
             return False
         return True
 
