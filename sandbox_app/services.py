@@ -28,6 +28,7 @@ from sandbox_app.exceptions import (
     ToolBusy,
     ToolForbidden,
     ToolRefused,
+    ToolUnavailable,
     ToolUnknown,
 )
 from sandbox_app.fair_queue import Call, next_runs
@@ -137,6 +138,8 @@ def _create(
     except IntegrityError:
         if key and (earlier := _earlier(actor, key)):  # the same key at the same moment
             return _same_call(earlier, tool, digest), False
+        if not Node.objects.filter(pk=place.node.pk).exists():  # since it was looked at, a second ago at most
+            raise ToolUnavailable(f"{place.node.name} was removed; try again.", "no_node") from None
         raise
     return run, True
 

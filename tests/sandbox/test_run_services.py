@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from metrics_app.models import Node, NodeStatus
-from sandbox_app import services
+from sandbox_app import places, services
 from sandbox_app.dispatch import arguments_of
 from sandbox_app.exceptions import (
     ArgumentsInvalid,
@@ -264,6 +264,18 @@ def test_a_node_that_has_not_looked_yet_may_have_the_image_and_comes_last(call: 
     told("spark-2", available_mib=8000, image="ok")
     told("spark-1", available_mib=90_000, image="unknown")
     assert call().node_name == "spark-2"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_node_removed_since_it_was_looked_at_is_to_be_tried_again(
+    tool: Tool, node: Node, someone: Actor, told: Any, nudges: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = places.places()
+    monkeypatch.setattr(services, "places_lately", lambda: seen)
+    node.delete()
+    with pytest.raises(ToolUnavailable, match="was removed; try again"):
+        tool_run_create(tool=tool, arguments={"code": "1"}, actor=someone, via="api")
+    assert not ToolRun.objects.exists()
 
 
 def test_the_first_report_of_an_agent_refuses_nothing(
