@@ -174,6 +174,17 @@ def test_the_page_says_where_it_is_missing_and_offers_to_build(
     assert (refused.status_code, "is no image name" in refused.content.decode()) == (409, True)
 
 
+def test_the_page_says_why_nothing_is_known(
+    client: Client, admin: Any, node: Node, section: dict[str, Any]
+) -> None:
+    client.force_login(admin)
+    assert "its agent has not told yet" in client.get("/tools/image/nodes/").content.decode()
+    section["image"] = {"name": "sparkweb-sandbox:1", "status": "unknown"}
+    assert "its Docker does not answer" in client.get("/tools/image/nodes/").content.decode()
+    Node.objects.update(status=NodeStatus.OFFLINE)
+    assert "the node is silent" in client.get("/tools/image/nodes/").content.decode()
+
+
 def test_the_api_builds_shows_and_cancels(
     client: Client, admin: Any, node: Node, section: dict[str, Any], nudges: Nudges
 ) -> None:
