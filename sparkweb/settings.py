@@ -125,6 +125,8 @@ INSTALLED_APPS = [
     "metrics_app",
     "models_app",
     "sandbox_app",
+    "transcripts_app",
+    "transcripts_app.archive",
     "channels",
     "rest_framework",
     "drf_spectacular",
@@ -216,7 +218,27 @@ def _database() -> dict[str, Any]:
     return dict(dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True))
 
 
-DATABASES = {"default": _database()}
+# Transcripts: always a file of its own, written by the import process alone (docs/transcripts-archive.md).
+ARCHIVE_PATH = env_path(
+    "SPARKWEB_ARCHIVE",
+    DATA_DIR / "archive.sqlite3",
+    "File of the transcript archive, on a local disk of the machine that runs web.",
+    shown="<data folder>/archive.sqlite3",
+)
+DATABASES = {
+    "default": _database(),
+    "archive": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": ARCHIVE_PATH,
+        "OPTIONS": {
+            "timeout": 10,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-32000; "
+            "PRAGMA temp_store=MEMORY; PRAGMA mmap_size=268435456;",
+        },
+        "CONN_MAX_AGE": None,
+    },
+}
+DATABASE_ROUTERS = ["transcripts_app.archive.router.ArchiveRouter"]
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [

@@ -50,3 +50,4 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         **DATABASES["default"]["OPTIONS"],
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;",
     }
+DATABASES["archive"]["ENGINE"] = "tests.support.archive_backend"

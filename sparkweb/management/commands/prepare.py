@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import connection
+from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 from metrics_app.alerts.shipped import rules_ship
@@ -29,8 +29,9 @@ class Command(BaseCommand):
     requires_system_checks = []  # web runs them; this stands before every start
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        if _migrations_wait():
-            call_command("migrate", verbosity=0, interactive=False)
+        for alias in connections:
+            if _migrations_wait(alias):
+                call_command("migrate", database=alias, verbosity=0, interactive=False)
         once = admin_ensure(password=settings.ADMIN_PASSWORD, actor=ACTOR)
         if once:
             self.stdout.write(f"First user: {ADMIN_NAME}\nOne-time password: {once}\nIt is shown only now.")
@@ -39,8 +40,8 @@ class Command(BaseCommand):
         tools_load(ACTOR)
 
 
-def _migrations_wait() -> bool:
-    executor = MigrationExecutor(connection)
+def _migrations_wait(alias: str) -> bool:
+    executor = MigrationExecutor(connections[alias])
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 

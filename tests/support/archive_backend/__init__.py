@@ -1,0 +1,1 @@
+"""The backend of the archive in tests: see base."""

@@ -1,0 +1,59 @@
+"""Words that a record is filtered by in the full-text index, beside its text. No Django here.
+
+Each is one token of letters and digits, so that `facets: "tbash" AND "xerr"` is an
+intersection inside the index. `delete` needs them again, exactly: they are made of
+what never changes about a record.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from transcripts_app.format.record import Parsed
+
+ERROR = "xerr"
+SIDECHAIN = "xside"
+
+
+def facets_of(parsed: Parsed, session: int) -> str:
+    """Return a record's facets: session, kinds of its blocks, month, tools, model, error, sidechain."""
+    words = [f"s{session}", *(f"k{kind.value}" for kind in sorted(set(parsed.kinds)))]
+    words += sorted({tool_facet(call.name) for call in parsed.calls})
+    if parsed.model:
+        words.append(model_facet(parsed.model))
+    if parsed.is_error:
+        words.append(ERROR)
+    if parsed.is_sidechain:
+        words.append(SIDECHAIN)
+    if parsed.at_ms is not None and (month := month_facet(parsed.at_ms)):
+        words.append(month)
+    return " ".join(words)
+
+
+def tool_facet(name: str) -> str:
+    """`mcp__page__click` as one token."""
+    return "t" + _alphanumeric(name)
+
+
+def model_facet(name: str) -> str:
+    """`claude-opus-4-5` as one token."""
+    return "m" + _alphanumeric(name)
+
+
+def month_facet(at_ms: int) -> str:
+    """`d202612`; empty for a time that no calendar holds."""
+    day = day_of(at_ms)
+    return f"d{day // 100:06}" if day else ""
+
+
+def day_of(at_ms: int | None) -> int | None:
+    """20261201, UTC; None for none and for a time that no calendar holds."""
+    try:
+        at = None if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+    return at.year * 10000 + at.month * 100 + at.day if at else None
+
+
+def _alphanumeric(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum() and letter.isascii()) or "0"
