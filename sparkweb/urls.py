@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("models_app.urls")),
     path("", include("sandbox_app.urls_sessions")),
     path("", include("sandbox_app.urls")),
+    path("", include("transcripts_app.urls")),
     re_path(r"^api/schema/?$", Schema.as_view(), name="schema"),
     re_path(r"^api/docs/?$", Docs.as_view(), name="api_docs"),
     path("api/", include("sparkweb.accounts.urls_api")),
@@ -19,6 +20,7 @@ urlpatterns = [
     path("api/", include("models_app.urls_api")),
     path("api/", include("sandbox_app.urls_api_sessions")),
     path("api/", include("sandbox_app.urls_api")),
+    path("api/", include("transcripts_app.urls_api")),
     path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
     path("admin/", admin.site.urls),
 ]

@@ -1,6 +1,6 @@
 """What a record says, in the fields that the archive keeps and the words that it searches. No Django here.
 
-Source: ../docs/transcripts-archive.md, "The format"; fields are those of Claude Code 2.0 and 2.1.
+Source: docs/transcripts-archive.md, "The format"; fields are those of Claude Code 2.0 and 2.1.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def _folder(root: str, below: str, seen: set[tuple[int, int]], depth: int) -> It
 def place_of(path: str) -> tuple[str, str, str, str] | None:
     """Return role, project folder, session id and agent id of a path below a root; None for other files.
 
-    Source: ../docs/transcripts-archive.md, "Files".
+    Source: docs/transcripts-archive.md, "Files".
     """
     parts = PurePosixPath(path).parts
     name = parts[-1]
