@@ -121,7 +121,10 @@ def test_its_log_is_paged_searched_and_kept_whole(stack: Stack, eyes: Eyes, real
 
     last = "Application shutdown complete."
     wait_for(lambda: any(last in line for line in log_lines(stack, uid)), "its last words are kept")
-    wait_for(lambda: not stack.containers(), "its container is gone")
+    wait_for(
+        lambda: uid not in [one.labels["sparkweb.launch"] for one in stack.containers()],
+        "its container is gone",
+    )
     whole = log_lines(stack, uid)
     assert comes_in_order(["Loading the weights", "Started; answers soon"], milestones(whole))
     wait_for(lambda: len(pages_back(stack, uid, 25)) == len(whole), "all of it can be paged through")
