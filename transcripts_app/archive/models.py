@@ -202,8 +202,8 @@ class Record(ArchiveModel):
     is_conflict = models.BooleanField(default=False)  # same uuid as copy_of, other content
     response = models.BigIntegerField(null=True)  # a Response
     at_ms = models.BigIntegerField(null=True)
-    model = models.TextField(default="")
-    tool = models.TextField(default="")  # of its first call
+    model = models.TextField(default="")  # of a result: of the call that it answers
+    tool = models.TextField(default="")  # of its first call, or of the call that it answers
     preview = models.TextField(default="")  # landmarks and errors: at most 160 characters
     is_error = models.BooleanField(default=False)
     is_sidechain = models.BooleanField(default=False)

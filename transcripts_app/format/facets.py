@@ -7,6 +7,7 @@ what never changes about a record.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 
 from transcripts_app.format.record import Parsed
@@ -15,12 +16,19 @@ ERROR = "xerr"
 SIDECHAIN = "xside"
 
 
-def facets_of(parsed: Parsed, session: int) -> str:
-    """Return a record's facets: session, kinds of its blocks, month, tools, model, error, sidechain."""
+def facets_of(parsed: Parsed, session: int, tool: str = "", model: str = "") -> str:
+    """Return a record's facets: session, kinds of its blocks, month, tools, model, branch, what it carries.
+
+    `tool` and `model` are those of the record's row: a result has them from the call that it answers.
+    """
     words = [f"s{session}", *(f"k{kind.value}" for kind in sorted(set(parsed.kinds)))]
-    words += sorted({tool_facet(call.name) for call in parsed.calls})
-    if parsed.model:
-        words.append(model_facet(parsed.model))
+    tools = {call.name for call in parsed.calls} | ({tool} if tool else set())
+    words += sorted({tool_facet(name) for name in tools})
+    if parsed.model or model:
+        words.append(model_facet(parsed.model or model))
+    if parsed.branch:
+        words.append(branch_facet(parsed.branch))
+    words += [f"h{thing}" for thing in sorted(parsed.carries)]
     if parsed.is_error:
         words.append(ERROR)
     if parsed.is_sidechain:
@@ -38,6 +46,12 @@ def tool_facet(name: str) -> str:
 def model_facet(name: str) -> str:
     """`claude-opus-4-5` as one token."""
     return "m" + _alphanumeric(name)
+
+
+def branch_facet(name: str) -> str:
+    """A branch as one token, exactly: `fix/a-b` is not `fixab`."""
+    digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=6)
+    return "b" + digest.hexdigest()
 
 
 def month_facet(at_ms: int) -> str:

@@ -30,6 +30,7 @@ COMMAND_TAGS = (
     "<command-name>", "<command-message>", "<command-args>", "<local-command-stdout>",
     "<local-command-stderr>", "<bash-input>", "<bash-stdout>", "<bash-stderr>",
 )  # fmt: skip
+CARRIED = ("image", "document")
 SYNTHETIC = "<synthetic>"
 
 
@@ -94,7 +95,13 @@ class Parsed:
     title_kind: str = ""
     leaf_uid: bytes | None = None
     unknown: list[str] = field(default_factory=list)  # types of records and blocks that we do not know
+    carries: set[str] = field(default_factory=set)  # image, document
     cut: int = 0  # blocks whose text was longer than INDEX_MOST
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether it has a row in the index: text, or a picture to be found by `has:image`."""
+        return bool(self.text or self.carries)
 
 
 def record_parse(record: dict[str, Any]) -> Parsed:
@@ -170,7 +177,10 @@ def _user(record: dict[str, Any], out: Parsed) -> None:
             _result(record, block, texts, out)
         elif kind == "document":
             texts.append(_cut(_document(block), out))
-        elif kind != "image":
+            out.carries.add("document")
+        elif kind == "image":
+            out.carries.add("image")
+        else:
             _unknown_block(kind, out)
     out.text = "\n".join(texts)
     first = texts[0].lstrip() if texts else ""
@@ -192,8 +202,12 @@ def _user(record: dict[str, Any], out: Parsed) -> None:
 
 
 def _result(record: dict[str, Any], block: dict[str, Any], texts: list[str], out: Parsed) -> None:
-    text = _cut(result_text(block.get("content")), out)
+    content = block.get("content")
+    text = _cut(result_text(content), out)
     texts.append(text)
+    if isinstance(content, list):
+        kinds = [part.get("type") for part in content if isinstance(part, dict)]
+        out.carries |= {kind for kind in CARRIED if kind in kinds}
     is_error = block.get("is_error") is True
     told = record.get("toolUseResult")
     agent = _text(told, "agentId") if isinstance(told, dict) else ""

@@ -33,6 +33,7 @@ def batch_apply(writer: Writer, file: FileState, session: int | None, batch: Bat
     """
     blocks = _blocks(writer, file, batch)
     known = _known(writer, [line.parsed.uid for line in batch.lines if line.parsed.uid])
+    answered = _answered(writer, batch)
     count = _counted(batch)
     rows: list[tuple[Any, ...]] = []
     search: list[tuple[int, str, str]] = []
@@ -50,10 +51,11 @@ def batch_apply(writer: Writer, file: FileState, session: int | None, batch: Bat
         elif parsed.uid:
             known[parsed.uid] = new
         response = _response(writer, parsed, session) if parsed.usage and session else None
-        rows.append(_row(new, file, session, blocks, line, first, conflict, response))
+        tool, model = _tool_and_model(parsed, answered)
+        rows.append(_row(new, file, session, blocks, line, first, conflict, response, tool, model))
         if first is None or conflict:
-            if parsed.text:
-                search.append((new, parsed.text, facets_of(parsed, session or 0)))
+            if parsed.is_searched:
+                search.append((new, parsed.text, facets_of(parsed, session or 0, tool, model)))
             if session:
                 calls.extend(_call_rows(writer, session, new, parsed))
             if parsed.title:
@@ -88,16 +90,47 @@ def _known(writer: Writer, uids: list[bytes]) -> dict[bytes, int]:
     return dict(writer.where_in(query, list(dict.fromkeys(uids))))
 
 
+def _answered(writer: Writer, batch: Batch) -> dict[str, tuple[str, str]]:
+    """Tool and model of the calls that results in this batch answer: results are found by them too."""
+    wanted = {
+        result.tool_use_id: None
+        for line in batch.lines
+        if line.parsed.kind is Kind.TOOL_RESULT
+        for result in line.parsed.results
+    }
+    query = (
+        "SELECT c.tool_use_id, c.name, r.model FROM archive_toolcall c "
+        "JOIN archive_record r ON r.id = c.record_id WHERE c.tool_use_id IN (%s)"
+    )
+    inside = {
+        call.id: (call.name, line.parsed.model)
+        for line in batch.lines
+        for call in line.parsed.calls
+        if call.id
+    }
+    before = [one for one in wanted if one and one not in inside]
+    return {call: (name, model) for call, name, model in writer.where_in(query, before)} | inside
+
+
+def _tool_and_model(parsed: Parsed, answered: dict[str, tuple[str, str]]) -> tuple[str, str]:
+    """A record's own, or those of the call that it answers."""
+    if parsed.kind is Kind.TOOL_RESULT:
+        return next(
+            (answered[one.tool_use_id] for one in parsed.results if one.tool_use_id in answered), ("", "")
+        )
+    return (parsed.calls[0].name if parsed.calls else ""), parsed.model
+
+
 def _row(
     new: int, file: FileState, session: int | None, blocks: list[int], line: Line, copy_of: int | None,
-    conflict: bool, response: int | None,
+    conflict: bool, response: int | None, tool: str, model: str,
 ) -> tuple[Any, ...]:  # fmt: skip
     parsed = line.parsed
     return (
         new, file.id, session, line.number, file.generation, blocks[line.block], line.start, line.length,
         parsed.kind.value, parsed.type[:60], parsed.subtype, parsed.uid, parsed.parent_uid,
-        parsed.logical_parent_uid, copy_of, conflict, response, parsed.at_ms, parsed.model,
-        parsed.calls[0].name if parsed.calls else "", parsed.preview, parsed.is_error, parsed.is_sidechain,
+        parsed.logical_parent_uid, copy_of, conflict, response, parsed.at_ms, model, tool,
+        parsed.preview, parsed.is_error, parsed.is_sidechain,
         parsed.is_meta, parsed.is_synthetic,
     )  # fmt: skip
 
