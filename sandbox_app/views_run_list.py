@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from sandbox_app.forms_audit import NUMBER_MOST, MomentField
+from sandbox_app.forms_audit import NUMBER_MOST
 from sandbox_app.models import Outcome, RunState, Tool, ToolRun
 from sandbox_app.run_compare import Difference, facts_compare, lines_compare
 from sandbox_app.selectors import runs_visible
@@ -22,6 +22,7 @@ from sandbox_app.selectors_run_list import FAILED, LIVE, VIA, RunListFilter, nod
 from sandbox_app.services import tool_run_replay
 from sparkweb.accounts.models import Role, User
 from sparkweb.accounts.services import actor_of
+from sparkweb.form_fields import MomentField
 from sparkweb.refusal import Refused
 
 OUTCOMES = [

@@ -13,6 +13,7 @@ from django.test import Client
 
 from sparkweb.accounts.models import Role, User
 from tests.factories import NodeFactory, UserFactory
+from tests.support.archive import *  # noqa: F403
 from tests.support.audit_flush import *  # noqa: F403
 from tests.support.docker_fixtures import *  # noqa: F403
 from tests.support.one_worker import pytest_xdist_make_scheduler  # noqa: F401

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,6 +195,17 @@ tool_session_extend     POST  /tools/sessions/{session}/extend/   operator
 tool_session_end        POST  /tools/sessions/{session}/end/      operator
 tool_session_file_delete POST /tools/sessions/{session}/delete/   operator
 tool_session_folder     POST  /tools/sessions/{session}/folders/  operator
+transcripts             GET   /transcripts/                       viewer
+transcript_session      GET   /transcripts/sessions/{uid}/        viewer
+transcript_session_part GET   /transcripts/sessions/{uid}/part/   viewer
+transcript_jump         GET   /transcripts/sessions/{uid}/jump/?kind=error&from=1  viewer
+transcript_outline      GET   /transcripts/sessions/{uid}/outline/    viewer
+transcript_agent        GET   /transcripts/sessions/{uid}/agents/1/   viewer
+transcript_record       GET   /transcripts/sessions/{uid}/records/1/  viewer
+transcript_raw          GET   /transcripts/sessions/{uid}/records/1/raw/    viewer
+transcript_whole        GET   /transcripts/sessions/{uid}/records/1/whole/  viewer
+transcript_projects     GET   /transcripts/projects/              viewer
+transcript_project      GET   /transcripts/projects/{uid}/        viewer
 """
 API = """
 schema                       GET     /api/schema/                        viewer
@@ -359,6 +371,15 @@ api_session_folders          POST    /api/sessions/{session}/folders     operato
 compat_storage               POST    /api/storage/{session}              viewer
 compat_storage_keys          GET     /api/storage/{session}/keys         viewer
 compat_storage_files         GET     /api/storage/{session}/files        operator
+api_transcript_projects      GET     /api/transcripts/projects           viewer
+api_transcript_project       GET     /api/transcripts/projects/{uid}     viewer
+api_transcript_sessions      GET     /api/transcripts/sessions           viewer
+api_transcript_session       GET     /api/transcripts/sessions/{uid}     viewer
+api_transcript_records       GET     /api/transcripts/sessions/{uid}/records        viewer
+api_transcript_record        GET     /api/transcripts/sessions/{uid}/records/1      viewer
+api_transcript_record_raw    GET     /api/transcripts/sessions/{uid}/records/1/raw  viewer
+api_transcript_files         GET     /api/transcripts/sessions/{uid}/files          viewer
+api_transcript_file          GET     /api/transcripts/sessions/{uid}/files/1        viewer
 """
 # What nodes send, signed with their keys: no user, key or cookie opens it (tests/link/test_http_auth.py).
 NODES = """
@@ -398,6 +419,7 @@ ADMIN_TABLES = {
     "sandbox_app.imagebuild",
     "sandbox_app.managedservice",
     "sandbox_app.selftest",
+    "archive.importrun", "archive.project", "archive.session", "archive.source", "archive.transcriptfile",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 
@@ -451,7 +473,7 @@ def _methods(entry: URLPattern) -> set[str]:
 
 
 @pytest.fixture
-def house(admin: User, operator: User, viewer: User) -> dict[str, Any]:
+def house(admin: User, operator: User, viewer: User, archive_with_one: Path) -> dict[str, Any]:
     """A node, a definition that runs, and one key that no caller owns."""
     node = NodeFactory(name="spark-1", status="online")
     definition = DefinitionFactory(slug="qwen")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from django.contrib import admin as django_admin
@@ -19,7 +20,7 @@ TABLES = [(model, model_admin) for model, model_admin in django_admin.site._regi
 
 
 @pytest.fixture
-def panel(client_of: Callable[..., Client], admin: User) -> Client:
+def panel(client_of: Callable[..., Client], admin: User, archive_with_one: Path) -> Client:
     return client_of(admin)
 
 

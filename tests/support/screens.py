@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,7 @@ from tests.support.page_sessions import UID as SESSION
 from tests.support.page_sessions import files_played, sessions_seed
 from tests.support.page_storage import storage_seed
 from tests.support.page_tools import run_pages_seed, tools_seed
+from tests.support.page_transcripts import transcripts_pages, transcripts_seed
 from tests.support.verdict_data import judged
 
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
@@ -319,7 +321,12 @@ def main() -> None:
     only = sys.argv[2:]
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     settings.DATABASES["default"]["NAME"] = str(settings.DATA_DIR / "screens.sqlite3")
+    settings.ARCHIVE_PATH = settings.DATA_DIR / "screens-archive.sqlite3"
+    for name in settings.DATA_DIR.glob("screens-archive.sqlite3*"):
+        name.unlink()
+    settings.DATABASES["archive"]["NAME"] = settings.ARCHIVE_PATH
     call_command("migrate", verbosity=0)
+    call_command("migrate", database="archive", verbosity=0)
     admin = UserFactory(username="admin", role=Role.ADMIN)
     redis = own_redis()
     server = LiveServerThread("127.0.0.1", StaticHandler, port=0)
@@ -341,6 +348,8 @@ def main() -> None:
             "empty-webhooks": "/webhooks/",
             "empty-tool-audit": "/tools/audit/",
             "empty-tool-runs": "/tools/runs/",
+            "empty-transcripts": "/transcripts/",
+            "empty-transcript-projects": "/transcripts/projects/",
         }
         cookie = session_of(admin)
         for name, url in empty.items():
@@ -363,6 +372,8 @@ def main() -> None:
         snapshot_store(redis, "spark-1", frames.report(now=time.time()), time.time())
         compare = ("/tools/runs/" + again.uid + "/compare/", "gb10", None)
         runs = {name: (url, "gb10", None) for name, url in run_pages_seed(timezone.now(), admin).items()}
+        keys = transcripts_seed(Path(tempfile.mkdtemp()))
+        runs |= {name: (url, "gb10", None) for name, url in transcripts_pages(keys).items()}
         for name, (url, kind, act) in {**pages(), "tool-run-compare": compare, **runs}.items():
             if not only or name in only:
                 take(browser, base, cookie, folder, name, url, kind, act)

@@ -1,4 +1,4 @@
-"""An archive of each test's own, and a folder of transcripts to read into it."""
+"""Fixtures: an archive of each test's own, and a folder of transcripts to read into it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from django.core.management import call_command
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
+from tests.support.claude_code import Transcript
 from transcripts_app.importing.ledger import Count
 from transcripts_app.importing.run import ImportRun
 from transcripts_app.importing.writer import Writer
+
+__all__ = ["archive", "archive_template", "archive_with_one", "archive_with_one_template", "projects", "read"]
+ONE = "00000000000000aa"  # the key of both project and session in `archive_with_one`
 
 
 @pytest.fixture(scope="session")
@@ -24,14 +28,14 @@ def archive_template(
 ) -> Path:
     """An archive that was migrated once, to be copied."""
     path = tmp_path_factory.mktemp("archive") / "template.sqlite3"
-    with django_db_blocker.unblock(), _archive_at(path):
+    with django_db_blocker.unblock(), archive_at(path):
         call_command("migrate", database="archive", verbosity=0)
         connections["archive"].cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path
 
 
 @contextlib.contextmanager
-def _archive_at(path: Path) -> Iterator[None]:
+def archive_at(path: Path) -> Iterator[None]:
     """Within, Django's connections to the archive are new ones, to `path`."""
     old, name = connections["archive"], connections.databases["archive"]["NAME"]
     del connections["archive"]
@@ -49,10 +53,37 @@ def archive(db: None, archive_template: Path, tmp_path: Path) -> Iterator[Path]:
     """An empty archive, a file of this test alone. Django reads it outside of the test's transaction."""
     path, before = tmp_path / "archive.sqlite3", settings.ARCHIVE_PATH
     shutil.copy(archive_template, path)
-    with _archive_at(path):
+    with archive_at(path):
         settings.ARCHIVE_PATH = path
         yield path
     settings.ARCHIVE_PATH = before
+
+
+@pytest.fixture(scope="session")
+def archive_with_one_template(archive_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive with one short session."""
+    folder = tmp_path_factory.mktemp("archive-one")
+    path, one = folder / "template.sqlite3", Transcript(folder / "projects")
+    shutil.copy(archive_template, path)
+    one.prompt("Count the basket")
+    one.result(one.call("Bash", command="wc -l basket.py"), "12 basket.py")
+    one.answer("Twelve lines.")
+    one.write()
+    with Writer(path) as writer:
+        run = ImportRun(writer, "command")
+        run.source_read("spark-1", folder / "projects")
+        run.end()
+        writer.connection.execute("UPDATE archive_session SET key = ?", (ONE,))
+        writer.connection.execute("UPDATE archive_project SET key = ?", (ONE,))
+        writer.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+@pytest.fixture
+def archive_with_one(archive: Path, archive_with_one_template: Path) -> Path:
+    """The test's archive, holding one session: the keys of session and project are ONE, record ids from 1."""
+    shutil.copy(archive_with_one_template, archive)
+    return archive
 
 
 @pytest.fixture
