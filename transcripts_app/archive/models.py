@@ -62,6 +62,7 @@ class Session(ArchiveModel):
     session_id = models.TextField(db_index=True)  # Claude Code's; not unique across folders
     source = models.ForeignKey(Source, models.DO_NOTHING, related_name="sessions")
     project = models.ForeignKey(Project, models.DO_NOTHING, related_name="sessions")
+    project_from = models.SmallIntegerField(default=0)  # its folder's name, a sub-agent, itself
     folder = models.TextField()  # the encoded one, below the source's root
     title = models.TextField(default="")
     title_kind = models.CharField(max_length=8, default="")  # custom, ai, summary, agent, prompt
@@ -97,9 +98,11 @@ class Session(ArchiveModel):
     forked_from = models.ForeignKey("self", models.DO_NOTHING, null=True, related_name="forks")
     leaf = models.BigIntegerField(null=True)  # the record that ends the active path
     gone_ms = models.BigIntegerField(null=True)  # since when its source has it no longer
+    is_stale = models.BooleanField(default=False)  # its figures are to be made anew; soon, by the import
 
     class Meta(ArchiveModel.Meta):
         indexes = [
+            models.Index(fields=["id"], condition=models.Q(is_stale=True), name="archive_session_stale"),
             models.Index(fields=["project", "-started_ms"], name="archive_session_project"),
             models.Index(fields=["-started_ms"], name="archive_session_started"),
         ]
@@ -121,11 +124,13 @@ class TranscriptFile(ArchiveModel):
     role = models.CharField(max_length=8)  # session, agent, journal, result, meta, refused
     session = models.ForeignKey(Session, models.DO_NOTHING, null=True, related_name="files")
     agent_id = models.TextField(default="")
+    tool_use_id = models.TextField(default="")  # of a sub-agent's call; of a result: the file's name
     meta = models.JSONField(default=dict)  # of an agent: agentType, toolUseId, description
     generation = models.IntegerField(default=1)  # one more each time that it was rewritten
     read_to = models.BigIntegerField(default=0)
     size = models.BigIntegerField(default=0)
     mtime_ns = models.BigIntegerField(default=0)
+    rewritten_to = models.BigIntegerField(default=0)  # up to here its lines are looked for in earlier forms
     fingerprint = models.BinaryField(default=b"")  # of the first and last 4 KiB before read_to
     lines = models.IntegerField(default=0)
     bad_lines = models.IntegerField(default=0)
@@ -209,6 +214,9 @@ class Record(ArchiveModel):
     is_sidechain = models.BooleanField(default=False)
     is_meta = models.BooleanField(default=False)
     is_synthetic = models.BooleanField(default=False)
+    duration_ms = models.BigIntegerField(default=0)  # of the turn that it ends (turn_duration)
+    is_aside = models.BooleanField(default=False)  # on a branch that was left by a rewind: format.tree
+    is_twin = models.BooleanField(default=False)  # says what another record says too (queue-operation)
 
     class Meta(ArchiveModel.Meta):
         indexes = [models.Index(fields=["file", "line"], name="archive_record_place")]
@@ -237,6 +245,7 @@ class ToolCall(ArchiveModel):
     agent_id = models.TextField(default="")  # of the sub-agent that it started
     agent_file = models.ForeignKey(TranscriptFile, models.DO_NOTHING, null=True, related_name="+")
     result_file = models.ForeignKey(TranscriptFile, models.DO_NOTHING, null=True, related_name="+")
+    output_name = models.TextField(default="")  # of the file in tool-results that its result names
 
 
 class Title(ArchiveModel):

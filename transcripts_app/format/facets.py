@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 
+from transcripts_app.format.kinds import Kind
 from transcripts_app.format.record import Parsed
 
 ERROR = "xerr"
@@ -21,11 +22,22 @@ def facets_of(parsed: Parsed, session: int, tool: str = "", model: str = "") -> 
 
     `tool` and `model` are those of the record's row: a result has them from the call that it answers.
     """
-    words = [f"s{session}", *(f"k{kind.value}" for kind in sorted(set(parsed.kinds)))]
-    tools = {call.name for call in parsed.calls} | ({tool} if tool else set())
-    words += sorted({tool_facet(name) for name in tools})
-    if parsed.model or model:
-        words.append(model_facet(parsed.model or model))
+    return f"s{session} {facets_fixed(parsed)}{facets_answered(parsed.kind.value, tool, model)}"
+
+
+def facets_answered(kind: int, tool: str, model: str) -> str:
+    """The facets that a result has of the call that it answers, to be put behind its others."""
+    if kind != Kind.TOOL_RESULT or not (tool or model):
+        return ""
+    return f" {tool_facet(tool)} {model_facet(model)}" if model else f" {tool_facet(tool)}"
+
+
+def facets_fixed(parsed: Parsed) -> str:
+    """The facets that a record has by itself, whatever its session."""
+    words = [f"k{kind.value}" for kind in sorted(set(parsed.kinds))]
+    words += sorted({tool_facet(call.name) for call in parsed.calls})
+    if parsed.model:
+        words.append(model_facet(parsed.model))
     if parsed.branch:
         words.append(branch_facet(parsed.branch))
     words += [f"h{thing}" for thing in sorted(parsed.carries)]

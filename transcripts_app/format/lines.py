@@ -6,12 +6,16 @@ is read by the standard library; what is left over is a bad line, with its reaso
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any
 
 import orjson
 
 REASON_MOST = 200
+PARTS_CHECKED_FROM = 2**20  # bytes; shorter lines cannot hold too many parts
+PARTS_MOST = 4_000_000  # of values; each takes about 100 bytes of memory
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class LineBad(ValueError):
@@ -19,20 +23,32 @@ class LineBad(ValueError):
 
 
 def line_read(data: bytes) -> dict[str, Any]:
-    """Return the object of one line, without NULs and lone surrogates in keys and texts left to the reader.
+    """Return the object of one line. Every text in it is one that any database takes.
 
     Raises LineBad.
     """
+    if len(data) > PARTS_CHECKED_FROM:
+        _parts_check(data)
+    dirty = b"\\u0000" in data
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        value = _slow(data)
+        value, dirty = _slow(data), True
     if not isinstance(value, dict):
         raise LineBad(f"is JSON, but no object: {type(value).__name__}")
-    return value
+    return _clean(value) if dirty else value
+
+
+def _parts_check(data: bytes) -> None:
+    """A line of many megabytes may hold so many values that reading it would take all memory."""
+    parts = data.count(b",") + data.count(b"[") + data.count(b"{")
+    if parts > PARTS_MOST:
+        raise LineBad(f"has too many parts to be read: about {parts:,} values in {len(data):,} bytes")
 
 
 def _slow(data: bytes) -> Any:
+    if data.startswith(UTF16):
+        raise LineBad("is UTF-16: a transcript is UTF-8")
     if b"\0" in data:
         raise LineBad("holds NUL bytes: no text")
     try:
@@ -59,3 +75,21 @@ def text_clean(text: str) -> str:
     except UnicodeEncodeError:
         text = text.encode(errors="surrogatepass").decode(errors="replace")
     return text
+
+
+def _clean(value: dict[str, Any]) -> dict[str, Any]:
+    """Clean every text and key, in place where possible; without recursion, for depth is the writer's."""
+    waiting: list[Any] = [value]
+    while waiting:
+        holder = waiting.pop()
+        if isinstance(holder, dict):
+            items = list(holder.items())
+            holder.clear()
+        else:
+            items = list(enumerate(holder))
+        for key, item in items:
+            key = text_clean(key) if isinstance(key, str) else key
+            holder[key] = text_clean(item) if isinstance(item, str) else item
+            if isinstance(item, dict | list):
+                waiting.append(item)
+    return value

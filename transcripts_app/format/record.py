@@ -6,14 +6,14 @@ Source: docs/transcripts-archive.md, "The format"; fields are those of Claude Co
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from transcripts_app.format.kinds import Kind
-from transcripts_app.format.lines import text_clean
-from transcripts_app.format.tools import Call, call_of, error_text, result_text, words_of
+from transcripts_app.format.tools import Call, call_of, error_text, patch_lines, result_text, words_of
 
 INDEX_MOST = 2**20  # characters of one block that are searched
 PREVIEW_MOST = 160
@@ -32,6 +32,12 @@ COMMAND_TAGS = (
 )  # fmt: skip
 CARRIED = ("image", "document")
 SYNTHETIC = "<synthetic>"
+EARLIEST_MS = 946_684_800_000  # 2000
+LATEST_MS = 4_102_444_800_000  # 2100
+COUNT_MOST = 2**40  # sums of more would leave 64 bits; the largest windows hold 2**20 tokens
+SAVED = re.compile(r"saved to: \S*?([^/\s\\]+)\.[A-Za-z0-9]+(?=[\s)\"']|$)")
+TASK = re.compile(r"<task-id>([^<\s]{1,200})</task-id>")
+TASK_CALL = re.compile(r"<tool-use-id>([^<\s]{1,200})</tool-use-id>")
 
 
 @dataclass(slots=True)
@@ -42,6 +48,9 @@ class Result:
     is_error: bool
     error: str = ""
     agent_id: str = ""
+    saved_as: str = ""  # the name in tool-results, without its ending, of an output that lies there whole
+    patch: tuple[int, int] | None = None  # lines added and removed, where the result tells
+    is_end: bool = True  # a tool_result; else only the link to a sub-agent
 
 
 @dataclass(slots=True)
@@ -104,8 +113,12 @@ class Parsed:
         return bool(self.text or self.carries)
 
 
-def record_parse(record: dict[str, Any]) -> Parsed:
-    """Read one record of any type. Fields of the wrong type count as absent; nothing is raised."""
+def record_parse(record: dict[str, Any], raw: bytes = b"", role: str = "session") -> Parsed:
+    """Read one record of any type. Fields of the wrong type count as absent; nothing is raised.
+
+    `raw` is the line: it names a response that has neither id nor uuid. In a workflow's journal
+    no type is unknown.
+    """
     out = Parsed(type=_text(record, "type") or "", session_id=_text(record, "sessionId"))
     out.uid = uid_of(record.get("uuid"))
     out.parent_uid = uid_of(record.get("parentUuid"))
@@ -121,14 +134,17 @@ def record_parse(record: dict[str, Any]) -> Parsed:
     reader = _READERS.get(out.type)
     if reader is not None:
         reader(record, out)
+        if out.usage and not out.usage.key:
+            out.usage.key = out.uid or hashlib.blake2b(raw, digest_size=16).digest()
     elif out.type in STATES:
         out.kind = Kind.SNAPSHOT if out.type == SNAPSHOT else Kind.STATE
+    elif role == "journal":
+        out.kind = Kind.STATE
     else:
         out.unknown.append(out.type[:60] or "(no type)")
     if not out.kinds:
         out.kinds.append(out.kind)
-    out.text = text_clean(out.text)
-    out.preview = text_clean(" ".join(out.preview[: 4 * PREVIEW_MOST].split())[:PREVIEW_MOST])
+    out.preview = " ".join(out.preview[: 4 * PREVIEW_MOST].split())[:PREVIEW_MOST]
     return out
 
 
@@ -143,14 +159,18 @@ def uid_of(value: Any) -> bytes | None:
 
 
 def at_ms_of(value: Any) -> int | None:
-    """Return an ISO time as milliseconds since the epoch; without a zone it is UTC. None for all else."""
+    """Return an ISO time as milliseconds since the epoch; without a zone it is UTC.
+
+    None for all else, and for what no clock showed (1970, 9999): it would stretch its session.
+    """
     if not isinstance(value, str):
         return None
     try:
         at = datetime.fromisoformat(value)
-        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+        at_ms = round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
+    return at_ms if EARLIEST_MS <= at_ms < LATEST_MS else None
 
 
 def blocks_of(content: Any) -> list[dict[str, Any]]:
@@ -197,6 +217,7 @@ def _user(record: dict[str, Any], out: Parsed) -> None:
         out.kind = Kind.COMMAND
     elif out.is_meta or first.startswith(("<task-notification>", "<system-reminder>")):
         out.kind = Kind.META
+        _task(first, out)
     else:
         out.kind = Kind.PROMPT
 
@@ -210,10 +231,28 @@ def _result(record: dict[str, Any], block: dict[str, Any], texts: list[str], out
         out.carries |= {kind for kind in CARRIED if kind in kinds}
     is_error = block.get("is_error") is True
     told = record.get("toolUseResult")
-    agent = _text(told, "agentId") if isinstance(told, dict) else ""
     error = error_text(text) if is_error else ""
-    out.results.append(Result(_text(block, "tool_use_id"), is_error, error, agent))
+    out.results.append(
+        Result(
+            _text(block, "tool_use_id"), is_error, error, _text(told, "agentId"), _saved_as(text),
+            patch_lines(told),
+        )
+    )  # fmt: skip
     out.is_error = out.is_error or is_error
+
+
+def _saved_as(text: str) -> str:
+    """The name, without its ending, of the file in tool-results that holds the whole output."""
+    found = SAVED.search(text, 0, 1000) if "saved to: " in text[:1000] else None
+    return found.group(1) if found else ""
+
+
+def _task(text: str, out: Parsed) -> None:
+    """A notification of a background task may tell which call started which sub-agent."""
+    task = TASK.search(text, 0, 2000) if "<task-id>" in text[:2000] else None
+    call = TASK_CALL.search(text, 0, 2000) if task else None
+    if task and call:
+        out.results.append(Result(call.group(1), False, agent_id=task.group(1), is_end=False))
 
 
 def _assistant(record: dict[str, Any], out: Parsed) -> None:
@@ -263,7 +302,7 @@ def _usage(record: dict[str, Any], message: dict[str, Any], out: Parsed) -> Usag
     written = _count(usage, "cache_creation_input_tokens")
     server = usage.get("server_tool_use")
     return Usage(
-        key=_response_key(record, message, out),
+        key=_response_key(record, message),
         model=out.model,
         service_tier=_text(usage, "service_tier")[:20],
         speed=_text(usage, "speed")[:20],
@@ -277,12 +316,10 @@ def _usage(record: dict[str, Any], message: dict[str, Any], out: Parsed) -> Usag
     )
 
 
-def _response_key(record: dict[str, Any], message: dict[str, Any], out: Parsed) -> bytes:
-    """Message id and request id, else message id, else the record's own uuid (ccusage#976)."""
+def _response_key(record: dict[str, Any], message: dict[str, Any]) -> bytes:
+    """Message id and request id, else message id (ccusage#976); empty for neither."""
     message_id, request_id = _text(message, "id"), _text(record, "requestId")
-    if message_id:
-        return _digest(f"{message_id}\n{request_id}")
-    return out.uid or _digest(repr(record.get("timestamp")) + repr(message.get("content")))
+    return _digest(f"{message_id}\n{request_id}") if message_id else b""
 
 
 def _system(record: dict[str, Any], out: Parsed) -> None:
@@ -321,22 +358,28 @@ def _progress(record: dict[str, Any], out: Parsed) -> None:
         out.subtype = _text(data, "type")[:60]
         agent, call = _text(data, "agentId"), _text(record, "parentToolUseID") or _text(record, "toolUseID")
         if agent and call:
-            out.results.append(Result(call, is_error=False, agent_id=agent))
+            out.results.append(Result(call, is_error=False, agent_id=agent, is_end=False))
 
 
 def _title(record: dict[str, Any], out: Parsed) -> None:
     out.kind, out.title_kind = Kind.TITLE, TITLES[out.type]
-    out.title = text_clean(" ".join(_text(record, TITLE_FIELDS[out.type]).split()))[:300]
+    out.title = " ".join(_text(record, TITLE_FIELDS[out.type]).split())[:300]
     out.leaf_uid = uid_of(record.get("leafUuid"))
     out.text = out.preview = out.title
 
 
 def _queue(record: dict[str, Any], out: Parsed) -> None:
+    """What was typed while the model worked. Taken out again (dequeue, popAll), it comes as a prompt."""
     out.kind, out.subtype = Kind.QUEUE, _text(record, "operation")[:60]
-    content = record.get("content")
-    if out.subtype == "remove" or out.subtype == "enqueue":
-        out.text = _cut("\n".join(_text(block, "text") for block in blocks_of(content)), out)
-        out.preview = out.text
+    if out.subtype not in ("remove", "enqueue"):
+        out.kind = Kind.STATE
+        return
+    text = "\n".join(_text(block, "text") for block in blocks_of(record.get("content")))
+    if text.lstrip().startswith("<task-notification>"):
+        out.kind = Kind.STATE
+        _task(text, out)
+        return
+    out.text = out.preview = _cut(text, out)
 
 
 def _pull_request(record: dict[str, Any], out: Parsed) -> None:
@@ -382,7 +425,7 @@ def _text(holder: Any, name: str) -> str:
 
 def _count(holder: Any, name: str) -> int:
     value = holder.get(name) if isinstance(holder, dict) else None
-    return value if isinstance(value, int) and 0 <= value < 2**53 and value is not True else 0
+    return value if isinstance(value, int) and 0 <= value < COUNT_MOST and value is not True else 0
 
 
 def _digest(text: str) -> bytes:

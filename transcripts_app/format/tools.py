@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
-
-from transcripts_app.format.lines import text_clean
 
 PATH_FIELDS = ("file_path", "notebook_path", "path")
 OPERATIONS = {
     "Read": "read", "NotebookRead": "read", "Write": "write", "Edit": "edit", "MultiEdit": "edit",
     "NotebookEdit": "edit",
 }  # fmt: skip
-DIFF_LINES_MOST = 4000
+DIFF_PAIRS_MOST = 10**9
 ERROR_MOST = 300
 NAME_MOST = 200
 
@@ -34,32 +31,74 @@ def call_of(block: dict[str, Any]) -> Call:
     """Read a tool_use block; what it lacks stays empty."""
     given = block.get("input")
     values = given if isinstance(given, dict) else {}
-    name = text_clean(_text(block, "name"))[:NAME_MOST]
+    name = _text(block, "name")[:NAME_MOST]
     call = Call(_text(block, "id"), name, operation=OPERATIONS.get(name, ""))
     if call.operation:
-        call.path = text_clean(next((_text(values, key) for key in PATH_FIELDS if _text(values, key)), ""))
+        call.path = next((_text(values, key) for key in PATH_FIELDS if _text(values, key)), "")
         call.lines_added, call.lines_removed = _lines_changed(name, values)
     return call
 
 
 def lines_changed(old: str, new: str) -> tuple[int, int]:
-    """Return how many lines a replacement adds and removes, as `diff` counts them."""
-    before, after = old.splitlines(), new.splitlines()
-    if len(before) + len(after) > DIFF_LINES_MOST:
+    """Return how many lines a replacement adds and removes: the fewest, as `diff --minimal` counts them."""
+    before, after = _lines(old), _lines(new)
+    while before and after and before[-1] == after[-1]:
+        before.pop()
+        after.pop()
+    start, most = 0, min(len(before), len(after))
+    while start < most and before[start] == after[start]:
+        start += 1
+    before, after = before[start:], after[start:]
+    if len(before) * len(after) > DIFF_PAIRS_MOST:
         return len(after), len(before)
+    common = _common(before, after)
+    return len(after) - common, len(before) - common
+
+
+def _common(before: list[str], after: list[str]) -> int:
+    """Length of the longest common subsequence, 64 comparisons at a time whatever the texts are.
+
+    Source: H. Hyyrö, "Bit-parallel LCS-length computation revisited", 2004.
+    """
+    places: dict[str, int] = {}
+    for at, line in enumerate(before):
+        places[line] = places.get(line, 0) | 1 << at
+    full = (1 << len(before)) - 1
+    row = full
+    for line in after:
+        if here := row & places.get(line, 0):
+            row = ((row + here) | (row - here)) & full
+    return len(before) - row.bit_count()
+
+
+def _lines(text: str) -> list[str]:
+    """Lines as diff sees them: U+2028 and form feeds end none."""
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return lines
+
+
+def patch_lines(told: Any) -> tuple[int, int] | None:
+    """Return lines added and removed by a toolUseResult's structuredPatch; None where there is none."""
+    hunks = told.get("structuredPatch") if isinstance(told, dict) else None
+    if not isinstance(hunks, list) or not hunks:
+        return None
     added = removed = 0
-    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if tag != "equal":
-            removed += i2 - i1
-            added += j2 - j1
+    for hunk in hunks:
+        lines = hunk.get("lines") if isinstance(hunk, dict) else None
+        for line in lines if isinstance(lines, list) else []:
+            if isinstance(line, str):
+                added += line.startswith("+")
+                removed += line.startswith("-")
     return added, removed
 
 
 def _lines_changed(name: str, values: dict[str, Any]) -> tuple[int, int]:
     if name == "Write":
-        return len(_text(values, "content").splitlines()), 0
+        return len(_lines(_text(values, "content"))), 0
     if name == "NotebookEdit":
-        return len(_text(values, "new_source").splitlines()), 0
+        return len(_lines(_text(values, "new_source"))), 0
     edits = values.get("edits") if name == "MultiEdit" else [values]
     added = removed = 0
     for edit in edits if isinstance(edits, list) else []:
@@ -95,7 +134,7 @@ def _part(part: Any) -> str:
 def error_text(text: str) -> str:
     """The first line that says something of a failed result."""
     inner = text.removeprefix("<tool_use_error>").removesuffix("</tool_use_error>")
-    return text_clean(" ".join(inner[: 4 * ERROR_MOST].split())[:ERROR_MOST])
+    return " ".join(inner[: 4 * ERROR_MOST].split())[:ERROR_MOST]
 
 
 def words_of(value: Any, most: int = 2**20) -> str:

@@ -1,256 +1,235 @@
-"""Storing a batch: raw blocks, records, search index, calls, titles and responses, in the batch's order."""
+"""Storing a chunk: raw blocks, records, search index, calls, titles and responses, in the chunk's order."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import zstandard
-
-from transcripts_app.format.facets import day_of, facets_of
+from transcripts_app.format.facets import facets_answered
 from transcripts_app.format.kinds import Kind
-from transcripts_app.format.record import Parsed, Usage
-from transcripts_app.importing.batch import Batch, Line
-from transcripts_app.importing.copies import message_of
+from transcripts_app.importing.batch import Chunk, Line
+from transcripts_app.importing.blocks import Blocks, OldLines
+from transcripts_app.importing.calls import calls_store
+from transcripts_app.importing.copies import says_the_same
 from transcripts_app.importing.ledger import Count
 from transcripts_app.importing.places import FileState
+from transcripts_app.importing.responses import responses_store
+from transcripts_app.importing.search_text import search_remove
 from transcripts_app.importing.writer import Writer
 
 RECORD_COLUMNS = (
     "id", "file_id", "session_id", "line", "generation", "block_id", "start", "length", "kind", "type",
     "subtype", "uid", "parent_uid", "logical_parent_uid", "copy_of", "is_conflict", "response", "at_ms",
-    "model", "tool", "preview", "is_error", "is_sidechain", "is_meta", "is_synthetic",
+    "model", "tool", "preview", "is_error", "is_sidechain", "is_meta", "is_synthetic", "duration_ms",
+    "is_aside", "is_twin",
 )  # fmt: skip
-TOKENS = (
-    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
-    "web_searches", "web_fetches",
-)  # fmt: skip
+SEARCH = "INSERT INTO archive_search (rowid, body, facets) VALUES (?, ?, ?)"
 
 
-def batch_apply(writer: Writer, file: FileState, session: int | None, batch: Batch, data: bytes) -> Count:
-    """Store one batch of a file inside the caller's transaction, and say what it held.
+class Store:
+    """Stores chunks inside the caller's transaction. One per run: it keeps unpacked blocks and old lines."""
 
-    `data` are the batch's bytes: copies are compared with what was stored before.
-    """
-    blocks = _blocks(writer, file, batch)
-    known = _known(writer, [line.parsed.uid for line in batch.lines if line.parsed.uid])
-    answered = _answered(writer, batch)
-    count = _counted(batch)
-    rows: list[tuple[Any, ...]] = []
-    search: list[tuple[int, str, str]] = []
-    calls: list[tuple[Any, ...]] = []
-    titles: list[tuple[Any, ...]] = []
-    for line in batch.lines:
-        parsed = line.parsed
-        new = writer.next_id("record")
-        first = known.get(parsed.uid) if parsed.uid else None
-        conflict = False
-        if first is not None:
-            count.copies += 1
-            conflict = _differs(writer, first, line, batch, data, rows)
-            count.conflicts += conflict
-        elif parsed.uid:
-            known[parsed.uid] = new
-        response = _response(writer, parsed, session) if parsed.usage and session else None
-        tool, model = _tool_and_model(parsed, answered)
-        rows.append(_row(new, file, session, blocks, line, first, conflict, response, tool, model))
-        if first is None or conflict:
-            if parsed.is_searched:
-                search.append((new, parsed.text, facets_of(parsed, session or 0, tool, model)))
-            if session:
-                calls.extend(_call_rows(writer, session, new, parsed))
-            if parsed.title:
-                titles.append(
-                    (writer.next_id("title"), new, parsed.session_id, parsed.leaf_uid, parsed.title_kind,
-                     parsed.title)
-                )  # fmt: skip
-    writer.insert("record", RECORD_COLUMNS, rows)
-    writer.connection.executemany("INSERT INTO archive_search (rowid, body, facets) VALUES (?, ?, ?)", search)
-    writer.insert("toolcall", CALL_COLUMNS, calls)
-    writer.insert("title", ("id", "record_id", "session_id", "leaf_uid", "kind", "text"), titles)
-    _results(writer, [(line, row[0]) for line, row in zip(batch.lines, rows, strict=True) if row[14] is None])
-    _bad(writer, file, batch)
-    return count
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.blocks = Blocks(writer)
+        self.old: dict[int, OldLines] = {}
 
+    def chunk(self, file: FileState, session: int | None, chunk: Chunk) -> Count:
+        """Store one chunk of a file and say what it held."""
+        count = _counted(chunk)
+        blocks = self.blocks.store(file, chunk.blocks)
+        lines = [Line(*line) for line in chunk.lines]
+        if file.generation > 1 and file.read_to < file.rewritten_to:
+            lines = self._moved(file, blocks, chunk, lines, count)
+        _Chunk(self, file, session, blocks, chunk, lines).store(count)
+        _bad(self.writer, file, chunk)
+        return count
 
-def _blocks(writer: Writer, file: FileState, batch: Batch) -> list[int]:
-    ids = [writer.next_id("rawblock") for _ in batch.blocks]
-    writer.insert(
-        "rawblock",
-        ("id", "file_id", "generation", "start", "length", "data"),
-        [
-            (new, file.id, file.generation, block.start, block.length, block.data)
-            for new, block in zip(ids, batch.blocks, strict=True)
-        ],
-    )
-    return ids
+    def file_done(self, file: FileState) -> None:
+        """Forget what was kept of a file."""
+        self.old.pop(file.id, None)
 
-
-def _known(writer: Writer, uids: list[bytes]) -> dict[bytes, int]:
-    query = "SELECT uid, id FROM archive_record WHERE copy_of IS NULL AND uid IN (%s)"
-    return dict(writer.where_in(query, list(dict.fromkeys(uids))))
-
-
-def _answered(writer: Writer, batch: Batch) -> dict[str, tuple[str, str]]:
-    """Tool and model of the calls that results in this batch answer: results are found by them too."""
-    wanted = {
-        result.tool_use_id: None
-        for line in batch.lines
-        if line.parsed.kind is Kind.TOOL_RESULT
-        for result in line.parsed.results
-    }
-    query = (
-        "SELECT c.tool_use_id, c.name, r.model FROM archive_toolcall c "
-        "JOIN archive_record r ON r.id = c.record_id WHERE c.tool_use_id IN (%s)"
-    )
-    inside = {
-        call.id: (call.name, line.parsed.model)
-        for line in batch.lines
-        for call in line.parsed.calls
-        if call.id
-    }
-    before = [one for one in wanted if one and one not in inside]
-    return {call: (name, model) for call, name, model in writer.where_in(query, before)} | inside
-
-
-def _tool_and_model(parsed: Parsed, answered: dict[str, tuple[str, str]]) -> tuple[str, str]:
-    """A record's own, or those of the call that it answers."""
-    if parsed.kind is Kind.TOOL_RESULT:
-        return next(
-            (answered[one.tool_use_id] for one in parsed.results if one.tool_use_id in answered), ("", "")
+    def _moved(
+        self, file: FileState, blocks: list[int], chunk: Chunk, lines: list[Line], count: Count
+    ) -> list[Line]:
+        """Of a rewritten file, lines that were there before keep their records. Return the others."""
+        old = self.old.get(file.id) or self.old.setdefault(file.id, OldLines(self.writer, file))
+        moved, new = [], []
+        for line in lines:
+            raw = self.blocks.raw(blocks[line.block], line.start, line.length, chunk.blocks[line.block][2])
+            record = old.take(raw)
+            if record is None:
+                new.append(line)
+            else:
+                place = (line.number, file.generation, blocks[line.block], line.start, line.length)
+                moved.append((*place, record))
+        self.writer.connection.executemany(
+            "UPDATE archive_record SET line = ?, generation = ?, block_id = ?, start = ?, length = ? "
+            "WHERE id = ?",
+            moved,
         )
-    return (parsed.calls[0].name if parsed.calls else ""), parsed.model
+        count.moved += len(moved)
+        return new
 
 
-def _row(
-    new: int, file: FileState, session: int | None, blocks: list[int], line: Line, copy_of: int | None,
-    conflict: bool, response: int | None, tool: str, model: str,
-) -> tuple[Any, ...]:  # fmt: skip
-    parsed = line.parsed
-    return (
-        new, file.id, session, line.number, file.generation, blocks[line.block], line.start, line.length,
-        parsed.kind.value, parsed.type[:60], parsed.subtype, parsed.uid, parsed.parent_uid,
-        parsed.logical_parent_uid, copy_of, conflict, response, parsed.at_ms, model, tool,
-        parsed.preview, parsed.is_error, parsed.is_sidechain,
-        parsed.is_meta, parsed.is_synthetic,
-    )  # fmt: skip
+class _Chunk:
+    """One chunk on its way into the tables."""
+
+    def __init__(
+        self, store: Store, file: FileState, session: int | None, blocks: list[int], chunk: Chunk,
+        lines: list[Line],
+    ) -> None:  # fmt: skip
+        self.blocks_kept, self.writer, self.file, self.session = store.blocks, store.writer, file, session
+        self.blocks, self.chunk, self.lines = blocks, chunk, lines
+        self.known = self._known()
+        self.answered = self._answered()
+        # Blocks just stored need not be fetched to be compared with.
+        self.packed = {number: data for number, (_, _, data) in zip(blocks, chunk.blocks, strict=True)}
+
+    def store(self, count: Count) -> None:
+        writer, session = self.writer, self.session
+        responses = responses_store(writer, session, self.lines) if session else {}
+        rows: list[tuple[Any, ...]] = []
+        search: list[tuple[int, str, str]] = []
+        counted: list[tuple[int, Line]] = []
+        titles: list[tuple[Any, ...]] = []
+        first_id = writer.ids("record", len(self.lines))
+        prefix = f"s{session or 0} "
+        for new, line in enumerate(self.lines, first_id):
+            first, conflict = self._first(new, line)
+            if first is not None:
+                count.copies += 1
+                count.conflicts += conflict
+            tool, model = self._tool_and_model(line)
+            rows.append(self._row(new, line, first, conflict, responses, tool, model))
+            if first is None or conflict:
+                if line.is_searched:
+                    facets = line.facets + facets_answered(line.kind, tool, model)
+                    search.append((new, line.text, prefix + facets))
+                counted.append((new, self._without_known_calls(line) if conflict and line.calls else line))
+                if line.title:
+                    titles.append((writer.next_id("title"), new, *line.title))
+        writer.insert("record", RECORD_COLUMNS, rows)
+        writer.connection.executemany(SEARCH, search)
+        writer.insert("title", ("id", "record_id", "session_id", "leaf_uid", "kind", "text"), titles)
+        writer.connection.executemany(
+            "UPDATE archive_session SET is_stale = 1 WHERE id IN "
+            "(SELECT session_id FROM archive_record WHERE uid = ?)",
+            [(title[3],) for title in titles if title[3]],
+        )
+        if session:
+            calls_store(writer, session, counted)
+
+    def _known(self) -> dict[bytes, tuple[int, int, int, int]]:
+        """Where records with these uuids lie that were read before: id, block, start, length."""
+        uids = list(dict.fromkeys(line.uid for line in self.lines if line.uid))
+        query = (
+            "SELECT uid, id, block_id, start, length FROM archive_record "
+            "WHERE copy_of IS NULL AND uid IN (%s) ORDER BY id DESC"
+        )
+        return {uid: (*place,) for uid, *place in self.writer.where_in(query, uids)}
+
+    def _answered(self) -> dict[str, tuple[str, str]]:
+        """Tool and model of the calls that results in this chunk answer: results are found by them too."""
+        here = {call[0]: (call[1], line.model) for line in self.lines for call in line.calls if call[0]}
+        asked = {one[0]: None for line in self.lines if line.kind == Kind.TOOL_RESULT for one in line.results}
+        query = (
+            "SELECT c.tool_use_id, c.name, r.model FROM archive_toolcall c "
+            "JOIN archive_record r ON r.id = c.record_id WHERE c.tool_use_id IN (%s)"
+        )
+        before = [one for one in asked if one and one not in here]
+        return {call: (name, model) for call, name, model in self.writer.where_in(query, before)} | here
+
+    def _tool_and_model(self, line: Line) -> tuple[str, str]:
+        """A record's own, or those of the call that it answers."""
+        if line.kind == Kind.TOOL_RESULT:
+            for one in line.results:
+                if one[0] in self.answered:
+                    return self.answered[one[0]]
+        return line.tool, line.model
+
+    def _first(self, new: int, line: Line) -> tuple[int | None, bool]:
+        """The record of which a line is a copy, if any, and whether it says something else."""
+        if line.uid is None:
+            return None, False
+        block = self.blocks[line.block]
+        first = self.known.setdefault(line.uid, (new, block, line.start, line.length))
+        if first[0] == new:
+            return None, False
+        one = self.blocks_kept.raw(first[1], first[2], first[3], self.packed.get(first[1]))
+        other = self.blocks_kept.raw(block, line.start, line.length, self.packed[block])
+        return first[0], not says_the_same(one, other)
+
+    def _without_known_calls(self, line: Line) -> Line:
+        """Of a conflict: a call that both records make is one call."""
+        query = "SELECT tool_use_id FROM archive_toolcall WHERE tool_use_id IN (%s)"
+        known = {one for (one,) in self.writer.where_in(query, [call[0] for call in line.calls])}
+        return line._replace(calls=tuple(call for call in line.calls if call[0] not in known))
+
+    def _row(
+        self, new: int, line: Line, copy_of: int | None, conflict: bool, responses: dict[bytes, int],
+        tool: str, model: str,
+    ) -> tuple[Any, ...]:  # fmt: skip
+        return (
+            new, self.file.id, self.session, line.number, self.file.generation, self.blocks[line.block],
+            line.start, line.length, line.kind, line.type, line.subtype, line.uid, line.parent_uid,
+            line.logical_parent_uid, copy_of, conflict, responses.get(line.usage[0]) if line.usage else None,
+            line.at_ms, model, tool, line.preview, line.is_error, line.is_sidechain, line.is_meta,
+            line.is_synthetic, line.duration_ms, False, False,
+        )  # fmt: skip
 
 
-def _differs(
-    writer: Writer, first: int, line: Line, batch: Batch, data: bytes, rows: list[tuple[Any, ...]]
-) -> bool:
-    """Whether a record says something else than the one of the same uuid read before it.
-
-    A copy into a forked session has another sessionId and may have another cwd: only the message counts.
-    """
-    block = batch.blocks[line.block]
-    at = block.start - batch.start + line.start
-    mine = message_of(data[at : at + line.length])
-    inside = next((row for row in rows if row[0] == first), None)
-    if inside is not None:
-        other = batch.lines[rows.index(inside)]
-        at = batch.blocks[other.block].start - batch.start + other.start
-        return mine != message_of(data[at : at + other.length])
-    stored = writer.connection.execute(
-        "SELECT b.data, r.start, r.length FROM archive_record r JOIN archive_rawblock b ON b.id = r.block_id "
-        "WHERE r.id = ?",
-        (first,),
+def result_store(store: Store, file: FileState, session: int, message: tuple[Any, ...]) -> Count:
+    """Store a large output as one record. One that was written again keeps its record."""
+    _, _, blocks, length, text, fingerprint = message
+    writer = store.writer
+    file.read_to, file.lines, file.fingerprint = length, 1, fingerprint
+    if not length:
+        return Count()
+    old = writer.connection.execute(
+        "SELECT id, session_id FROM archive_record WHERE file_id = ? ORDER BY id DESC LIMIT 1", (file.id,)
     ).fetchone()
-    raw = zstandard.ZstdDecompressor().decompress(stored[0])
-    return mine != message_of(raw[stored[1] : stored[1] + stored[2]])
-
-
-def _response(writer: Writer, parsed: Parsed, session: int) -> int:
-    usage = parsed.usage
-    assert usage is not None
-    found = writer.connection.execute(
-        "SELECT id FROM archive_response WHERE key = ?", (usage.key,)
-    ).fetchone()
-    tokens = _tokens(usage)
-    if found:
-        most = ", ".join(f"{name} = MAX({name}, ?)" for name in TOKENS)
+    ids = store.blocks.store(file, blocks)
+    facets = f"s{session} k{Kind.TOOL_RESULT.value}"
+    place = (file.generation, ids[0], 0, blocks[0][1])
+    if old:
+        search_remove(writer, [old[0]])
         writer.connection.execute(
-            f"UPDATE archive_response SET {most} WHERE id = ?",  # noqa: S608
-            (*tokens, found[0]),
+            "UPDATE archive_record SET generation = ?, block_id = ?, start = ?, length = ? WHERE id = ?",
+            (*place, old[0]),
         )
-        return int(found[0])
-    new = writer.next_id("response")
-    writer.insert(
-        "response",
-        ("id", "key", "session_id", "model", "at_ms", "day", "branch", "is_sidechain", "is_synthetic",
-         "is_warmup", "service_tier", "speed", *TOKENS),
-        [(new, usage.key, session, usage.model, parsed.at_ms, day_of(parsed.at_ms), parsed.branch,
-          parsed.is_sidechain, parsed.is_synthetic, False, usage.service_tier, usage.speed, *tokens)],
-    )  # fmt: skip
-    return new
+        record = old[0]
+    else:
+        record = writer.next_id("record")
+        row = dict.fromkeys(RECORD_COLUMNS, False) | {
+            "id": record, "file_id": file.id, "session_id": session, "line": 1,
+            "kind": Kind.RESULT_FILE.value, "type": "tool-result-file", "duration_ms": 0,
+            **dict.fromkeys(("subtype", "model", "tool", "preview"), ""),
+            **dict.fromkeys(
+                ("uid", "parent_uid", "logical_parent_uid", "copy_of", "response", "at_ms"), None
+            ),
+            **dict(zip(("generation", "block_id", "start", "length"), place, strict=True)),
+        }  # fmt: skip
+        writer.insert("record", RECORD_COLUMNS, [tuple(row[name] for name in RECORD_COLUMNS)])
+    if text:
+        writer.connection.execute(SEARCH, (record, text, facets))
+    return Count(bytes=length, record_bytes=length, lines=1, records=1)
 
 
-def _tokens(usage: Usage) -> tuple[int, ...]:
-    return (
-        usage.input, usage.output, usage.cache_read, usage.cache_write_5m, usage.cache_write_1h,
-        usage.web_searches, usage.web_fetches,
-    )  # fmt: skip
-
-
-CALL_COLUMNS = (
-    "id", "session_id", "record_id", "result_id", "tool_use_id", "name", "is_error", "error", "started_ms",
-    "ended_ms", "path", "operation", "lines_added", "lines_removed", "agent_id", "agent_file_id",
-    "result_file_id",
-)  # fmt: skip
-
-
-def _call_rows(writer: Writer, session: int, record: int, parsed: Parsed) -> list[tuple[Any, ...]]:
-    return [
-        (writer.next_id("toolcall"), session, record, None, call.id, call.name, False, "", parsed.at_ms, None,
-         call.path, call.operation, call.lines_added, call.lines_removed, "", None, None)
-        for call in parsed.calls
-    ]  # fmt: skip
-
-
-def _results(writer: Writer, lines: list[tuple[Line, int]]) -> None:
-    """Give calls their results, and the sub-agents that they started."""
-    told = [(result, record, line.parsed) for line, record in lines for result in line.parsed.results]
-    writer.connection.executemany(
-        "UPDATE archive_toolcall SET result_id = ?, is_error = ?, error = ?, ended_ms = ? "
-        "WHERE tool_use_id = ?",
-        [
-            (record, result.is_error, result.error, parsed.at_ms, result.tool_use_id)
-            for result, record, parsed in told
-            if parsed.kind is Kind.TOOL_RESULT and result.tool_use_id
-        ],
-    )
-    writer.connection.executemany(
-        "UPDATE archive_toolcall SET agent_id = ? WHERE tool_use_id = ?",
-        [(result.agent_id, result.tool_use_id) for result, _, _ in told if result.agent_id],
-    )
-
-
-def _bad(writer: Writer, file: FileState, batch: Batch) -> None:
+def _bad(writer: Writer, file: FileState, chunk: Chunk) -> None:
     writer.insert(
         "badline",
         ("id", "file_id", "generation", "line", "start", "length", "reason"),
-        [
-            (
-                writer.next_id("badline"),
-                file.id,
-                file.generation,
-                bad.number,
-                bad.start,
-                bad.length,
-                bad.reason,
-            )
-            for bad in batch.bad
-        ],
+        [(writer.next_id("badline"), file.id, file.generation, *bad) for bad in chunk.bad],
     )
 
 
-def _counted(batch: Batch) -> Count:
-    count = Count(bytes=batch.end - batch.start, blank=batch.blank, blank_bytes=batch.blank_bytes)
-    count.bad, count.bad_bytes = len(batch.bad), sum(bad.length for bad in batch.bad)
+def _counted(chunk: Chunk) -> Count:
+    if not chunk.is_whole:
+        return Count()
+    count = Count(blank=chunk.blank, blank_bytes=chunk.blank_bytes, bad=chunk.bad_lines, cut=chunk.cut)
+    count.bytes, count.bad_bytes, count.records = chunk.end - chunk.start, chunk.bad_bytes, len(chunk.lines)
     count.record_bytes = count.bytes - count.bad_bytes - count.blank_bytes
-    count.records = len(batch.lines)
     count.lines = count.records + count.bad + count.blank
-    for line in batch.lines:
-        count.by_type[line.parsed.type[:60]] += 1
-        count.unknown.update(line.parsed.unknown)
-        count.cut += line.parsed.cut
+    count.by_type.update(chunk.by_type)
+    count.unknown.update(chunk.unknown)
     return count

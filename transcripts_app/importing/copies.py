@@ -6,11 +6,23 @@ from typing import Any
 
 from transcripts_app.format.lines import LineBad, line_read
 
-OF_THE_COPY = ("sessionId", "cwd", "gitBranch", "version", "slug", "forkedFrom", "isSidechain", "parentUuid")
+OF_THE_COPY = (
+    "sessionId", "cwd", "gitBranch", "version", "slug", "forkedFrom", "isSidechain", "parentUuid",
+    "logicalParentUuid", "agentId", "entrypoint", "userType",
+)  # fmt: skip
 
 
-def message_of(data: bytes) -> dict[str, Any] | None:
-    """Return a record without the fields that a fork or a resume may rewrite; None for no record."""
+def says_the_same(one: bytes, other: bytes) -> bool:
+    """Whether two lines differ at most in what a fork or a resume rewrites."""
+    if one == other:
+        return True
+    try:
+        return _said(one) == _said(other)
+    except RecursionError:  # nested so deeply that they cannot be compared
+        return False
+
+
+def _said(data: bytes) -> dict[str, Any] | None:
     try:
         record = line_read(data)
     except LineBad:

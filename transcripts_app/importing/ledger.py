@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass
 class Count:
-    """bytes are those of records, bad and blank lines; so are lines; copies are among records."""
+    """bytes are those of records, bad and blank lines; so are lines; copies and moved are among records."""
 
     bytes: int = 0
     record_bytes: int = 0
@@ -22,6 +22,7 @@ class Count:
     bad: int = 0
     blank: int = 0
     waiting_bytes: int = 0  # behind the last newline, at the end of the run
+    moved: int = 0  # of a rewritten file: lines that were there before
     cut: int = 0  # blocks too long to be searched whole
     rewritten: int = 0
     files: int = 0

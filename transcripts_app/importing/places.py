@@ -24,10 +24,18 @@ class FileState:
     mtime_ns: int
     fingerprint: bytes
     lines: int
+    bad_lines: int
+    rewritten_to: int
     problem: str
+    gone_ms: int | None
 
 
-FILE_COLUMNS = "id, path, role, session_id, generation, read_to, size, mtime_ns, fingerprint, lines, problem"
+FILE_COLUMNS = (
+    "id, path, role, session_id, generation, read_to, size, mtime_ns, fingerprint, lines, bad_lines, "
+    "rewritten_to, problem, gone_ms"
+)
+GUESSED, BY_AGENT, BY_SESSION = range(3)
+"""How a session's project is known: from the folder's name, a sub-agent's record, or its own."""
 
 
 def source_ensure(writer: Writer, node: str, root: str, kind: str, owner: str = "") -> int:
@@ -58,15 +66,40 @@ def files_known(writer: Writer, source: int) -> dict[str, FileState]:
 def file_make(writer: Writer, source: int, found: Found) -> FileState:
     """Add a file that is met for the first time; nothing of it is read yet."""
     new = writer.next_id("transcriptfile")
-    state = FileState(new, found.path, found.role, None, 1, 0, 0, 0, b"", 0, found.problem)
-    writer.insert(
-        "transcriptfile",
-        ("id", "source_id", "path", "role", "session_id", "agent_id", "meta", "generation", "read_to", "size",
-         "mtime_ns", "fingerprint", "lines", "bad_lines", "problem", "gone_ms"),
-        [(new, source, found.path, found.role, None, found.agent_id, "{}", 1, 0, 0, 0, b"", 0, 0,
-          found.problem, None)],
-    )  # fmt: skip
+    state = FileState(new, found.path, found.role, None, 1, 0, -1, 0, b"", 0, 0, 0, "", None)
+    meta = writer.connection.execute(
+        "SELECT meta FROM archive_transcriptfile WHERE source_id = ? AND path = ? AND role = 'meta'",
+        (source, found.path.removesuffix(".jsonl") + ".meta.json"),
+    ).fetchone()
+    told = meta[0] if meta and found.role == "agent" else "{}"
+    values = {
+        "id": new, "source_id": source, "path": found.path, "role": found.role, "session_id": None,
+        "agent_id": found.agent_id, "tool_use_id": found.tool_use_id or _tool_use_id(told), "meta": told,
+        "generation": 1, "read_to": 0, "size": 0, "mtime_ns": 0, "fingerprint": b"", "lines": 0,
+        "bad_lines": 0, "rewritten_to": 0, "problem": "", "gone_ms": None,
+    }  # fmt: skip
+    writer.insert("transcriptfile", tuple(values), [tuple(values.values())])
     return state
+
+
+def meta_store(writer: Writer, source: int, file: FileState, told: str) -> None:
+    """Keep what is noted of a sub-agent with it, now or once its file is met."""
+    agent = file.path.removesuffix(".meta.json") + ".jsonl"
+    execute = writer.connection.execute
+    execute("UPDATE archive_transcriptfile SET meta = ? WHERE id = ?", (told, file.id))
+    execute(
+        "UPDATE archive_transcriptfile SET meta = ?, tool_use_id = ? WHERE source_id = ? AND path = ?",
+        (told, _tool_use_id(told), source, agent),
+    )
+    execute(
+        "UPDATE archive_session SET is_stale = 1 WHERE id = (SELECT session_id FROM archive_transcriptfile "
+        "WHERE source_id = ? AND path = ?)",
+        (source, agent),
+    )
+
+
+def _tool_use_id(told: str) -> str:
+    return str(json.loads(told).get("toolUseId", ""))
 
 
 def session_key(node: str, root: str, folder: str, session_id: str) -> str:
@@ -82,8 +115,12 @@ def project_key(node: str, path: str) -> str:
 def project_ensure(writer: Writer, node: str, path: str, *, guessed: bool) -> int:
     """Return the id of a project."""
     key = project_key(node, path)
-    row = writer.connection.execute("SELECT id FROM archive_project WHERE key = ?", (key,)).fetchone()
+    row = writer.connection.execute(
+        "SELECT id, path_guessed FROM archive_project WHERE key = ?", (key,)
+    ).fetchone()
     if row:
+        if row[1] and not guessed:
+            writer.connection.execute("UPDATE archive_project SET path_guessed = 0 WHERE id = ?", (row[0],))
         return int(row[0])
     new = writer.next_id("project")
     name = path.rstrip("/").rpartition("/")[2] or path or "(no folder)"
@@ -95,30 +132,45 @@ def project_ensure(writer: Writer, node: str, path: str, *, guessed: bool) -> in
     return new
 
 
-def session_ensure(
-    writer: Writer, source: int, node: str, root: str, folder: str, session_id: str, cwd: str
-) -> int:
-    """Return the id of a session. A first record with a working directory settles its project."""
+def session_ensure(writer: Writer, source: int, node: str, root: str, folder: str, session_id: str) -> int:
+    """Return the id of a session. Until a record names a working directory, its project is the folder's."""
     key = session_key(node, root, folder, session_id)
-    row = writer.connection.execute(
-        "SELECT s.id, p.path_guessed FROM archive_session s JOIN archive_project p ON p.id = s.project_id "
-        "WHERE s.key = ?",
-        (key,),
-    ).fetchone()
-    if row and not (row[1] and cwd):
-        return int(row[0])
-    project = project_ensure(writer, node, cwd or folder, guessed=not cwd)
+    row = writer.connection.execute("SELECT id FROM archive_session WHERE key = ?", (key,)).fetchone()
     if row:
-        writer.connection.execute("UPDATE archive_session SET project_id = ? WHERE id = ?", (project, row[0]))
         return int(row[0])
     new = writer.next_id("session")
     values = {
-        "id": new, "key": key, "session_id": session_id, "source_id": source, "project_id": project,
-        "folder": folder, "changed_ms": now_ms(), "model_names": json.dumps([]),
+        "id": new, "key": key, "session_id": session_id, "source_id": source,
+        "project_id": project_ensure(writer, node, folder, guessed=True), "project_from": GUESSED,
+        "folder": folder, "changed_ms": now_ms(), "is_stale": True, "model_names": json.dumps([]),
         **dict.fromkeys(_EMPTY, ""), **dict.fromkeys(_ZERO, 0),
     }  # fmt: skip
     writer.insert("session", tuple(values), [tuple(values.values())])
     return new
+
+
+def session_settle(writer: Writer, session: int, node: str, role: str, cwd: str) -> int:
+    """Let a working directory settle a session's project; return how the project is known then.
+
+    The session's own first record with one counts more than a sub-agent's, which may work elsewhere
+    and is read first more often than not.
+    """
+    known, before = writer.connection.execute(
+        "SELECT project_from, project_id FROM archive_session WHERE id = ?", (session,)
+    ).fetchone()
+    now = BY_SESSION if role == "session" else BY_AGENT
+    if not cwd or known >= now:
+        return int(known)
+    project = project_ensure(writer, node, cwd, guessed=False)
+    writer.connection.execute(
+        "UPDATE archive_session SET project_id = ?, project_from = ? WHERE id = ?", (project, now, session)
+    )
+    writer.connection.execute(
+        "DELETE FROM archive_project WHERE id = ? AND NOT EXISTS "
+        "(SELECT 1 FROM archive_session WHERE project_id = ?1)",
+        (before,),
+    )
+    return now
 
 
 _EMPTY = ("title", "title_kind", "first_prompt", "version", "branch", "outcome")

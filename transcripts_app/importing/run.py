@@ -3,46 +3,71 @@
 from __future__ import annotations
 
 import json
-import os
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from transcripts_app.format.facets import facets_of
-from transcripts_app.format.kinds import Kind
-from transcripts_app.format.lines import text_clean
-from transcripts_app.format.record import INDEX_MOST, Parsed
-from transcripts_app.importing.apply import RECORD_COLUMNS, batch_apply
-from transcripts_app.importing.batch import LEVEL, Batch, batches_read, fingerprint
+from transcripts_app.importing.apply import Store, result_store
+from transcripts_app.importing.batch import Chunk, Limits
+from transcripts_app.importing.gone import gone_flag
 from transcripts_app.importing.ledger import Count
+from transcripts_app.importing.pipeline import messages
 from transcripts_app.importing.places import (
+    BY_SESSION,
     FileState,
     file_make,
     files_known,
+    meta_store,
     session_ensure,
+    session_settle,
     source_ensure,
 )
+from transcripts_app.importing.reader import BEGIN, CHUNK, END, META, RESULT, Job, Message
+from transcripts_app.importing.search_index import SearchIndex
 from transcripts_app.importing.sessions import sessions_finish
-from transcripts_app.importing.walk import Found, walk
+from transcripts_app.importing.walk import Found, text_of, walk
 from transcripts_app.importing.writer import Writer, now_ms
 
-META_BYTES = 2**20
-Progress = Callable[[Count, int, int], None]
-"""Told after each file: what was read so far, how many files are done, how many there are."""
+COMMIT_BYTES = 48 * 2**20  # of files, in one transaction
+COMMIT_SECONDS = 2.0
+FINISH_SECONDS = 15.0  # sessions show up while a long run is still reading
+CUT_OFF = "ended without a word: the process was killed, or the machine stopped"
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run is with one source."""
+
+    files: int
+    files_done: int = 0
+    bytes: int = 0  # to be read, as the walk saw it
+    bytes_done: int = 0
+    count: Count = field(default_factory=Count)
+
+
+Told = Callable[[Progress], None]
 
 
 class ImportRun:
     """One run over sources, with its row in the ledger.
 
-    Killed at any moment, the next run goes on from the last batch that was stored.
+    Killed at any moment, the next run goes on from the last transaction. Raises ArchiveFull where
+    the disk has no room.
     """
 
-    def __init__(self, writer: Writer, trigger: str) -> None:
+    def __init__(
+        self, writer: Writer, trigger: str, limits: Limits | None = None, commit_bytes: int = COMMIT_BYTES
+    ) -> None:
         self.writer = writer
+        self.limits, self.commit_bytes = limits or Limits(), commit_bytes
         self.total = Count()
-        self.changed: set[int] = set()
-        self.files_read: list[str] = []
+        self.by_file: dict[int, Count] = {}
+        self.changed: set[int] = set()  # sessions that were brought up to date
+        self.index = SearchIndex(writer)
         with writer.transaction():
+            _cut_off_close(writer)
             self.id = writer.next_id("importrun")
             writer.insert(
                 "importrun",
@@ -51,209 +76,308 @@ class ImportRun:
             )
 
     def source_read(
-        self, node: str, root: Path, kind: str = "local", owner: str = "", progress: Progress | None = None
+        self, node: str, root: Path, kind: str = "local", owner: str = "", progress: Told | None = None
     ) -> Count:
         """Read everything new below a folder. Files that are gone are flagged, nothing is deleted."""
         writer, name = self.writer, str(root)
         with writer.transaction():
-            source = source_ensure(writer, node, name, kind, owner)
-        known = files_known(writer, source)
-        found = sorted(walk(name), key=lambda one: (one.mtime_ns, one.path))
-        count = Count()
-        for number, one in enumerate(found, 1):
-            state = known.get(one.path)
-            if state is None or _changed(state, one):
-                count.add(_File(self, source, node, name, one, state).read())
-            if progress:
-                progress(count, number, len(found))
+            source = source_ensure(writer, node, text_of(name), kind, owner)
+        try:
+            found = sorted(walk(name), key=lambda one: (one.mtime_ns, one.path))
+        except OSError as error:
+            self._source_seen(source, f"cannot be read: {error.strerror}")
+            return Count()
+        reading = _Reading(self, source, node, name, progress)
+        try:
+            reading.read(found, files_known(writer, source))
+        except BaseException as error:
+            writer.rollback()
+            if full := writer.full(error):
+                raise full from error
+            raise
+        finally:
+            self.total.add(reading.count)
         self.finish_sessions()
-        with writer.transaction() as connection:
-            _gone_flag(writer, source, {one.path for one in found})
-            connection.execute("UPDATE archive_source SET seen_ms = ? WHERE id = ?", (now_ms(), source))
-        self.total.add(count)
-        return count
+        self.index.settle()
+        gone_flag(writer, source, found)
+        self._source_seen(source, "")
+        return reading.count
 
-    def finish_sessions(self) -> None:
-        """Bring the rows of sessions up to date that this run changed."""
-        with self.writer.transaction():
-            sessions_finish(self.writer, self.changed)
-        self.changed.clear()
+    def finish_sessions(self) -> list[int]:
+        """Bring the rows of sessions up to date that changed; return their ids."""
+        done = sessions_finish(self.writer)
+        self.changed.update(done)
+        return done
 
     def end(self, error: str = "") -> None:
         """Close the run's row."""
-        with self.writer.transaction() as connection:
-            connection.execute(
-                "UPDATE archive_importrun SET state = ?, ended_ms = ?, error = ?, totals = ? WHERE id = ?",
-                ("failed" if error else "done", now_ms(), error, json.dumps(self.total.as_json()), self.id),
-            )
+        with self.writer.transaction():
+            if error:  # what was rolled back was not read
+                self.total = files_sum(self.writer, self.id)
+            self.note("failed" if error else "done", self.total, ended_ms=now_ms(), error=error)
 
-
-class _File:
-    """Reading one file on."""
-
-    def __init__(
-        self, run: ImportRun, source: int, node: str, root: str, found: Found, state: FileState | None
+    def note(
+        self, state: str, total: Count, ended_ms: int | None = None, error: str = "", **more: Any
     ) -> None:
-        self.run, self.writer = run, run.writer
-        self.source, self.node, self.root, self.found, self.state = source, node, root, found, state
-        self.count = Count()
-
-    def read(self) -> Count:
-        with self.writer.transaction():
-            self.state = self.state or file_make(self.writer, self.source, self.found)
-        if self.found.role == "refused":
-            self._close(self.found.problem)
-            return self.count
-        try:
-            with open(os.path.join(self.root, self.found.path), "rb") as file:
-                self._read(file)
-        except OSError as error:
-            self._close(f"cannot be read: {error.strerror}")
-        return self.count
-
-    def _read(self, file: BinaryIO) -> None:
-        state = self._state
-        self.count.files = 1
-        if state.read_to and (
-            self.found.size < state.read_to or fingerprint(file, state.read_to) != state.fingerprint
-        ):
-            state.generation, state.read_to, state.lines = state.generation + 1, 0, 0
-            self.count.rewritten = 1
-        if self.found.role == "meta":
-            self._meta(file)
-        elif self.found.role == "result":
-            self._result(file)
-        else:
-            for batch in batches_read(file, state.read_to, state.lines):
-                self._batch(file, batch)
-        self.count.waiting_bytes = max(0, self.found.size - state.read_to)
-        self._close("")
-
-    @property
-    def _state(self) -> FileState:
-        assert self.state is not None
-        return self.state
-
-    def _batch(self, file: BinaryIO, batch: Batch) -> None:
-        state = self._state
-        file_at = file.tell()
-        file.seek(batch.start)
-        data = file.read(batch.end - batch.start)
-        with self.writer.transaction():
-            state.session = state.session or self._session(batch)
-            self.count.add(batch_apply(self.writer, state, state.session, batch, data))
-            state.read_to, state.lines = batch.end, batch.last_line
-            state.fingerprint = fingerprint(file, state.read_to)
-            self._store()
-        file.seek(file_at)
-        if state.session:
-            self.run.changed.add(state.session)
-
-    def _session(self, batch: Batch) -> int | None:
-        parsed = [line.parsed for line in batch.lines]
-        name = self.found.session_id or next((one.session_id for one in parsed if one.session_id), "")
-        if not parsed and not name:
-            return None
-        cwd = text_clean(next((one.cwd for one in parsed if one.cwd), ""))
-        return session_ensure(
-            self.writer, self.source, self.node, self.root, self.found.folder, text_clean(name), cwd
+        """Write the run's row, inside the caller's transaction."""
+        self.writer.connection.execute(
+            "UPDATE archive_importrun SET state = ?, ended_ms = ?, error = ?, totals = ? WHERE id = ?",
+            (state, ended_ms, error, json.dumps(total.as_json() | more), self.id),
         )
 
-    def _meta(self, file: BinaryIO) -> None:
-        """What Claude Code notes of a sub-agent, beside its transcript."""
-        try:
-            told = json.loads(file.read(META_BYTES))
-        except ValueError as error:
-            self._close(f"is no JSON: {error}")
+    def _source_seen(self, source: int, problem: str) -> None:
+        with self.writer.transaction() as connection:
+            connection.execute(
+                "UPDATE archive_source SET problem = ?, seen_ms = CASE WHEN ?1 = '' THEN ? ELSE seen_ms END "
+                "WHERE id = ?",
+                (problem, now_ms(), source),
+            )
+
+
+def _cut_off_close(writer: Writer) -> None:
+    """Runs of processes that are no more: nobody else writes now. Those of this process go on."""
+    if writer.is_swept:
+        return
+    writer.is_swept = True
+    rows = writer.connection.execute("SELECT id FROM archive_importrun WHERE state = 'running'").fetchall()
+    for (run,) in rows:
+        total = files_sum(writer, run)
+        writer.connection.execute(
+            "UPDATE archive_importrun SET state = 'failed', error = ?, ended_ms = ?, totals = ? WHERE id = ?",
+            (CUT_OFF, now_ms(), json.dumps(total.as_json()), run),
+        )
+
+
+def files_sum(writer: Writer, run: int) -> Count:
+    """What a run read, summed over its files."""
+    total = Count()
+    for (count,) in writer.connection.execute(
+        "SELECT count FROM archive_importfile WHERE run_id = ?", (run,)
+    ):
+        total.add(Count.from_json(json.loads(count)))
+    return total
+
+
+@dataclass(slots=True)
+class _Open:
+    """A file that is being read."""
+
+    found: Found
+    state: FileState | None
+    count: Count = field(default_factory=Count)
+    settled: bool = False
+    in_pieces: bool = False  # a giant line of it is stored in part
+    told: tuple[str, str] = ("", "")  # branch and version
+
+
+class _Reading:
+    """Reading one source: messages in, transactions out."""
+
+    def __init__(self, run: ImportRun, source: int, node: str, root: str, progress: Told | None) -> None:
+        self.run, self.writer, self.store = run, run.writer, Store(run.writer)
+        self.source, self.node, self.root, self.tell = source, node, text_of(root), progress
+        self.count = Count()
+        self.files: dict[int, _Open] = {}
+        self.dirty: dict[int, _Open] = {}
+        self.pending = 0
+        self.begun = self.finished = self.noted = time.monotonic()
+
+    def read(self, found: list[Found], known: dict[str, FileState]) -> None:
+        todo = [_Open(one, known.get(one.path)) for one in found if _to_read(one, known.get(one.path))]
+        self.progress = Progress(len(todo), bytes=sum(_left(one) for one in todo), count=self.count)
+        jobs = []
+        for number, one in enumerate(todo):
+            self.files[number] = one
+            if one.found.role == "refused":
+                self._refused(number)
+            else:
+                jobs.append(_job(number, one))
+        if self.progress.bytes >= self.run.commit_bytes:
+            self.run.index.bulk()
+        for message in messages(jobs, self.run.limits, self.progress.bytes):
+            self._take(message)
+        self._commit()
+
+    def _take(self, message: Message) -> None:
+        what, number = message[0], message[1]
+        one = self.files[number]
+        self._begin()
+        if what == BEGIN:
+            self._file_begin(number, rewritten=message[2])
+        elif what == CHUNK:
+            self._chunk(one, Chunk(*message[2]))
+        elif what == META:
+            meta_store(self.writer, self.source, self._state(one), message[2])
+            self._state(one).read_to = one.found.size
+        elif what == RESULT:
+            self._result(one, message)
+        elif what == END:
+            self._file_end(number, message[2])
+        if not one.in_pieces and (
+            self.pending >= self.run.commit_bytes or time.monotonic() - self.begun > COMMIT_SECONDS
+        ):
+            self._commit()
+
+    def _state(self, one: _Open) -> FileState:
+        if one.state is None:
+            one.state = file_make(self.writer, self.source, one.found)
+        return one.state
+
+    def _refused(self, number: int) -> None:
+        self._begin()
+        self._state(self.files[number])
+        self._file_end(number, self.files[number].found.problem)
+
+    def _file_begin(self, number: int, *, rewritten: bool) -> None:
+        one = self.files[number]
+        state = self._state(one)
+        state.role = one.found.role
+        one.count.files = 1
+        if rewritten:
+            state.generation, state.rewritten_to = state.generation + 1, one.found.size
+            state.read_to = state.lines = state.bad_lines = 0
+            one.count.rewritten = 1
+        self.dirty[number] = one
+
+    def _chunk(self, one: _Open, chunk: Chunk) -> None:
+        state = self._state(one)
+        session = self._session(one, state, chunk.session_id, chunk.cwd)
+        one.count.add(self.store.chunk(state, session, chunk))
+        one.in_pieces = not chunk.is_whole
+        if not chunk.is_whole:
             return
-        agent = self.found.path.removesuffix(".meta.json") + ".jsonl"
-        with self.writer.transaction() as connection:
-            connection.execute(
-                "UPDATE archive_transcriptfile SET meta = ? WHERE source_id = ? AND path = ?",
-                (json.dumps(told if isinstance(told, dict) else {}), self.source, agent),
-            )
-        self._state.read_to = self.found.size
+        state.read_to, state.lines, state.fingerprint = chunk.end, chunk.last_line, chunk.fingerprint
+        state.bad_lines += chunk.bad_lines
+        self._session_touch(one, session, chunk.branch, chunk.version)
+        self.pending += chunk.end - chunk.start
+        self.progress.bytes_done += chunk.end - chunk.start
 
-    def _result(self, file: BinaryIO) -> None:
-        """A large output that Claude Code laid beside the session: one record, searched like a result."""
-        import zstandard
+    def _session(self, one: _Open, state: FileState, told: str, cwd: str) -> int:
+        found = one.found
+        if state.session is None:
+            name = found.session_id or told or found.path
+            state.session = session_ensure(self.writer, self.source, self.node, self.root, found.folder, name)
+        if cwd and not one.settled:
+            known = session_settle(self.writer, state.session, self.node, found.role, cwd)
+            one.settled = found.role != "session" or known == BY_SESSION
+        return state.session
 
-        state, data = self._state, file.read()
-        text = text_clean(data[: 4 * INDEX_MOST].decode(errors="replace"))[:INDEX_MOST]
-        parsed = Parsed(type="tool-result-file", kind=Kind.RESULT_FILE, kinds=[Kind.TOOL_RESULT], text=text)
-        with self.writer.transaction() as connection:
-            state.session = state.session or session_ensure(
-                self.writer, self.source, self.node, self.root, self.found.folder, self.found.session_id, ""
-            )
-            block, record = self.writer.next_id("rawblock"), self.writer.next_id("record")
-            self.writer.insert(
-                "rawblock",
-                ("id", "file_id", "generation", "start", "length", "data"),
-                [(block, state.id, state.generation, 0, len(data), zstandard.compress(data, LEVEL))],
-            )
-            row: dict[str, Any] = dict.fromkeys(RECORD_COLUMNS) | {
-                "id": record, "file_id": state.id, "session_id": state.session, "line": 1,
-                "generation": state.generation, "block_id": block, "start": 0, "length": len(data),
-                "kind": parsed.kind.value, "type": parsed.type, "subtype": "", "is_conflict": False,
-                "model": "", "tool": "", "preview": "", "is_error": False, "is_sidechain": False,
-                "is_meta": False, "is_synthetic": False,
-            }  # fmt: skip
-            self.writer.insert("record", RECORD_COLUMNS, [tuple(row.values())])
-            connection.execute(
-                "INSERT INTO archive_search (rowid, body, facets) VALUES (?, ?, ?)",
-                (record, text, facets_of(parsed, state.session)),
-            )
-            connection.execute(
-                "UPDATE archive_transcriptfile SET agent_id = ? WHERE id = ?",
-                (Path(self.found.path).stem, state.id),
-            )
-            state.read_to = len(data)
-            self.count.add(Count(bytes=len(data), record_bytes=len(data), lines=1, records=1))
-            state.fingerprint = fingerprint(file, state.read_to)
-            self._store()
-        self.run.changed.add(state.session)
-
-    def _close(self, problem: str) -> None:
-        self._state.problem = problem
-        with self.writer.transaction() as connection:
-            self._store()
-            connection.execute(
-                "UPDATE archive_transcriptfile SET size = ?, mtime_ns = ?, gone_ms = NULL WHERE id = ?",
-                (self.found.size, self.found.mtime_ns, self._state.id),
-            )
-            new = self.writer.next_id("importfile")
-            connection.execute(
-                "INSERT INTO archive_importfile (id, run_id, file_id, count) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (run_id, file_id) DO UPDATE SET count = excluded.count",
-                (new, self.run.id, self._state.id, json.dumps(self.count.as_json())),
-            )
-
-    def _store(self) -> None:
-        state = self._state
+    def _session_touch(self, one: _Open, session: int, branch: str, version: str) -> None:
+        """What the session's own records say of branch and version counts; a sub-agent's where none does."""
+        force = one.found.role == "session"
         self.writer.connection.execute(
-            "UPDATE archive_transcriptfile SET session_id = ?, generation = ?, read_to = ?, fingerprint = ?, "
-            "lines = ?, problem = ?, bad_lines = (SELECT COUNT(*) FROM archive_badline b "
-            "WHERE b.file_id = archive_transcriptfile.id AND b.generation = ?2) WHERE id = ?7",
-            (state.session, state.generation, state.read_to, state.fingerprint, state.lines, state.problem,
-             state.id),
-        )  # fmt: skip
+            "UPDATE archive_session SET is_stale = 1, "
+            "branch = CASE WHEN ?1 <> '' AND (?3 OR branch = '') THEN ?1 ELSE branch END, "
+            "version = CASE WHEN ?2 <> '' AND (?3 OR version = '') THEN ?2 ELSE version END WHERE id = ?4",
+            (branch, version[:40], force, session),
+        )
+
+    def _result(self, one: _Open, message: Message) -> None:
+        state = self._state(one)
+        session = self._session(one, state, "", "")
+        one.count.add(result_store(self.store, state, session, message))
+        self._session_touch(one, session, "", "")
+        self.pending += message[3]
+        self.progress.bytes_done += message[3]
+
+    def _file_end(self, number: int, problem: str) -> None:
+        one = self.files.pop(number)
+        state = self._state(one)
+        if one.in_pieces:  # it was cut while a giant line was read: its pieces are no line
+            one.in_pieces = False
+            self.writer.connection.execute(
+                "DELETE FROM archive_rawblock WHERE file_id = ? AND generation = ? AND start >= ?",
+                (state.id, state.generation, state.read_to),
+            )
+        one.count.waiting_bytes = 0 if problem else max(0, one.found.size - state.read_to)
+        state.problem, state.role = problem, one.found.role
+        state.size, state.mtime_ns = one.found.size, one.found.mtime_ns
+        self.dirty[number] = one
+        self.store.file_done(state)
+        self.progress.files_done += 1
+        before = self.run.by_file.setdefault(state.id, Count())
+        self.count.waiting_bytes -= before.waiting_bytes  # a run that follows a file reads it many times
+        self.count.add(one.count)
+        before.waiting_bytes = 0
+        before.add(one.count)
+        one.count = before
+        if self.tell:
+            self.tell(self.progress)
+
+    def _begin(self) -> None:
+        if not self.writer.connection.in_transaction:
+            self.writer.begin()
+            self.begun = time.monotonic()
+
+    def _commit(self) -> None:
+        """Store where each file is, and what was read of it, with what was read of it."""
+        if not self.writer.connection.in_transaction:
+            return
+        self._files_store()
+        now = time.monotonic()
+        if now - self.noted >= 1:
+            self.noted, total = now, Count()
+            for part in (self.run.total, self.count, *(one.count for one in self._unfinished())):
+                total.add(part)
+            where = {name: getattr(self.progress, name) for name in PROGRESS}
+            self.run.note("running", total, progress=where)
+        self.writer.commit()
+        self.pending = 0
+        self.run.index.keep_up()
+        if now - self.finished > FINISH_SECONDS:
+            self.run.finish_sessions()
+            self.finished = time.monotonic()
+
+    def _unfinished(self) -> list[_Open]:
+        return [one for number, one in self.dirty.items() if number in self.files]
+
+    def _files_store(self) -> None:
+        rows, counts = [], []
+        for one in self.dirty.values():
+            state = self._state(one)
+            rows.append(
+                (state.role, state.session, state.generation, state.read_to, state.size, state.mtime_ns,
+                 state.fingerprint, state.lines, state.bad_lines, state.rewritten_to, state.problem, state.id)
+            )  # fmt: skip
+            count = one.count
+            if state.id in self.run.by_file and count is not self.run.by_file[state.id]:
+                count = Count()
+                count.add(self.run.by_file[state.id])
+                count.add(one.count)
+            counts.append((self.run.id, state.id, json.dumps(count.as_json())))
+        self.writer.connection.executemany(
+            "UPDATE archive_transcriptfile SET role = ?, session_id = ?, generation = ?, read_to = ?, "
+            "size = ?, mtime_ns = ?, fingerprint = ?, lines = ?, bad_lines = ?, rewritten_to = ?, "
+            "problem = ? WHERE id = ?",
+            rows,
+        )
+        self.writer.connection.executemany(
+            "INSERT INTO archive_importfile (run_id, file_id, count) VALUES (?, ?, ?) "
+            "ON CONFLICT (run_id, file_id) DO UPDATE SET count = excluded.count",
+            counts,
+        )
+        self.dirty = {number: one for number, one in self.dirty.items() if number in self.files}
 
 
-def _changed(state: FileState, found: Found) -> bool:
-    return (state.size, state.mtime_ns, state.role) != (found.size, found.mtime_ns, found.role)
+PROGRESS = ("files", "files_done", "bytes", "bytes_done")
 
 
-def _gone_flag(writer: Writer, source: int, present: set[str]) -> None:
-    """Note which files and sessions the source has no longer; and which are back."""
-    now = now_ms()
-    rows = writer.connection.execute(
-        "SELECT id, path FROM archive_transcriptfile WHERE source_id = ? AND gone_ms IS NULL", (source,)
-    ).fetchall()
-    gone = [(now, number) for number, path in rows if path not in present]
-    writer.connection.executemany("UPDATE archive_transcriptfile SET gone_ms = ? WHERE id = ?", gone)
-    writer.connection.execute(
-        "UPDATE archive_session SET gone_ms = CASE WHEN EXISTS (SELECT 1 FROM archive_transcriptfile f "
-        "WHERE f.session_id = archive_session.id AND f.role IN ('session', 'agent') AND f.gone_ms IS NULL) "
-        "THEN NULL ELSE COALESCE(gone_ms, ?) END WHERE source_id = ?",
-        (now, source),
+def _to_read(found: Found, state: FileState | None) -> bool:
+    if state is None:
+        return True
+    if found.role == "refused" or state.role == "refused":
+        return (state.role, state.problem) != (found.role, found.problem)
+    return (state.size, state.mtime_ns) != (found.size, found.mtime_ns) or state.problem.startswith("cannot")
+
+
+def _left(one: _Open) -> int:
+    return max(0, one.found.size - (one.state.read_to if one.state else 0))
+
+
+def _job(number: int, one: _Open) -> Job:
+    state = one.state
+    if state is None:
+        return Job(number, one.found.real, one.found.role, 0, 0, 0, b"")
+    return Job(
+        number, one.found.real, one.found.role, state.read_to, state.lines, state.bad_lines, state.fingerprint
     )

@@ -1,187 +1,208 @@
-"""A session's row, made anew from its records, calls, titles and responses."""
+"""Sessions' rows, made anew from their records, calls, titles and responses: many sessions at a time."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from transcripts_app.format.kinds import Kind
+from transcripts_app.importing.links import links_make
+from transcripts_app.importing.paths import Ends, paths_mark
+from transcripts_app.importing.prompts import Prompts, prompts_read
+from transcripts_app.importing.turns import active_ms
 from transcripts_app.importing.writer import Writer, now_ms
 
-PAUSE_MOST_MS = 300_000
-WARMUP = "Warmup"
-PROMPT_MOST = 300
+AT_ONCE = 400
 RUNNING_MS = 10 * 60_000
 TITLE_ORDER = ("custom", "ai", "summary", "agent")
+TOKENS = (
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
+)  # fmt: skip
+COLUMNS = (
+    "title", "title_kind", "first_prompt", "started_ms", "ended_ms", "active_ms", "changed_ms", "model_names",
+    "outcome", "records", "prompts", "answers", "tool_calls", "tool_errors", "api_errors", "compactions",
+    "agents", "files_touched", "lines_added", "lines_removed", *TOKENS, "bytes", "is_warmup",
+    "forked_from_id", "leaf",
+)  # fmt: skip
+Rows = dict[int, dict[str, Any]]
 
 
-def sessions_finish(writer: Writer, sessions: Iterable[int]) -> None:
-    """Recompute the rows of these sessions, inside the caller's transaction."""
-    for session in sorted(set(sessions)):
-        _links(writer, session)
-        values = _figures(writer, session) | _reading(writer, session) | _tokens(writer, session)
-        values["changed_ms"] = now_ms()
-        names = ", ".join(f"{name} = ?" for name in values)
-        writer.connection.execute(
-            f"UPDATE archive_session SET {names} WHERE id = ?",  # noqa: S608
-            (*values.values(), session),
+def sessions_finish(writer: Writer) -> list[int]:
+    """Make the rows of all stale sessions anew, some hundred in a transaction; return their ids."""
+    done: list[int] = []
+    _no_longer_running(writer)
+    while sessions := [
+        one for (one,) in writer.connection.execute(
+            "SELECT id FROM archive_session WHERE is_stale ORDER BY id LIMIT ?", (AT_ONCE,)
         )
+    ]:  # fmt: skip
+        with writer.transaction():
+            _finish(writer, sessions)
+        done += sessions
+    return done
 
 
-def _one(writer: Writer, query: str, *parameters: Any) -> tuple[Any, ...]:
-    row = writer.connection.execute(query, parameters).fetchone()
-    return tuple(row) if row else ()
+def _no_longer_running(writer: Writer) -> None:
+    """A session that showed no line for ten minutes is no longer running."""
+    query = "SELECT id FROM archive_session WHERE outcome = 'running' AND ended_ms < ? AND NOT is_stale"
+    ended = writer.connection.execute(query, (now_ms() - RUNNING_MS,)).fetchall()
+    if ended:
+        with writer.transaction():
+            writer.stale(one for (one,) in ended)
 
 
-def _links(writer: Writer, session: int) -> None:
-    """Tie calls to the files of their sub-agents and of their large results."""
+def _finish(writer: Writer, sessions: Sequence[int]) -> None:
+    """Inside the caller's transaction. The sessions stand in a table of this connection's own."""
     execute = writer.connection.execute
-    agents = execute(
-        "SELECT id, agent_id, json_extract(meta, '$.toolUseId') FROM archive_transcriptfile "
-        "WHERE session_id = ? AND role = 'agent'",
-        (session,),
-    ).fetchall()
-    for file, agent, call in agents:
-        execute(
-            "UPDATE archive_toolcall SET agent_file_id = ?, agent_id = ? "
-            "WHERE session_id = ? AND agent_file_id IS NOT ? AND (agent_id = ? OR tool_use_id = ?)",
-            (file, agent, session, file, agent, call or ""),
-        )
-    execute(
-        "UPDATE archive_toolcall SET result_file_id = (SELECT f.id FROM archive_transcriptfile f "
-        "WHERE f.session_id = ?1 AND f.role = 'result' AND f.agent_id = archive_toolcall.tool_use_id) "
-        "WHERE session_id = ?1 AND result_file_id IS NULL AND EXISTS (SELECT 1 FROM archive_transcriptfile "
-        "WHERE session_id = ?1 AND role = 'result')",
-        (session,),
+    execute("CREATE TEMP TABLE IF NOT EXISTS finishing (id INTEGER PRIMARY KEY)")
+    execute("DELETE FROM finishing")
+    writer.connection.executemany("INSERT INTO finishing VALUES (?)", [(one,) for one in sessions])
+    links_make(writer)
+    prompts = prompts_read(writer)
+    ends = paths_mark(writer)
+    rows: Rows = {one: {"changed_ms": now_ms()} for one in sessions}
+    for part in (_records(writer), _calls(writer), _tokens(writer), _agents(writer), _forks(writer)):
+        for session, values in part.items():
+            rows[session] |= values
+    active = active_ms(writer)
+    titles = _titles(writer)
+    for session, row in rows.items():
+        row |= _reading(titles.get(session, {}), prompts.get(session, Prompts()), ends.get(session))
+        row["active_ms"] = active.get(session, 0)
+    names = ", ".join(f"{name} = ?" for name in COLUMNS)
+    writer.connection.executemany(
+        f"UPDATE archive_session SET {names}, is_stale = 0 WHERE id = ?",  # noqa: S608
+        [
+            (*(row.get(name, _EMPTY.get(name, 0)) for name in COLUMNS), session)
+            for session, row in rows.items()
+        ],
     )
 
 
-def _figures(writer: Writer, session: int) -> dict[str, Any]:
-    prompt, answer, boundary = Kind.PROMPT.value, Kind.ANSWER.value, Kind.COMPACT_BOUNDARY.value
-    row = _one(
-        writer,
-        "SELECT COUNT(*), SUM(kind = ?2 AND NOT is_sidechain), SUM(kind = ?3), SUM(subtype = 'api_error'), "
-        "SUM(kind = ?4), MIN(at_ms), MAX(at_ms), SUM(length + 1) FROM archive_record "
-        "WHERE session_id = ?1 AND copy_of IS NULL",
-        session, prompt, answer, boundary,
-    )  # fmt: skip
-    calls = _one(
-        writer,
-        "SELECT COUNT(*), SUM(is_error), "
-        "COUNT(DISTINCT CASE WHEN operation IN ('write', 'edit') THEN path END), "
-        "SUM(CASE WHEN is_error THEN 0 ELSE lines_added END), "
-        "SUM(CASE WHEN is_error THEN 0 ELSE lines_removed END) FROM archive_toolcall WHERE session_id = ?",
-        session,
-    )
-    names: tuple[str, ...]
-    names = ("records", "prompts", "answers", "api_errors", "compactions", "started_ms", "ended_ms", "bytes")
-    figures = dict(zip(names, row, strict=True))
-    names = ("tool_calls", "tool_errors", "files_touched", "lines_added", "lines_removed")
-    figures |= dict(zip(names, calls, strict=True))
-    figures = {name: value or (None if name.endswith("_ms") else 0) for name, value in figures.items()}
-    figures["agents"] = _one(
-        writer,
-        "SELECT COUNT(*) FROM archive_transcriptfile WHERE session_id = ? AND role = 'agent'",
-        session,
-    )[0]
-    return figures | {"active_ms": _active_ms(writer, session)}
+_EMPTY: dict[str, Any] = {
+    "model_names": "[]", "forked_from_id": None, "leaf": None, "started_ms": None, "ended_ms": None,
+}  # fmt: skip
 
 
-def _active_ms(writer: Writer, session: int) -> int:
-    """Time in which something went on: gaps of at most five minutes between the main file's records."""
-    rows = writer.connection.execute(
-        "SELECT at_ms FROM archive_record WHERE session_id = ? AND at_ms IS NOT NULL AND NOT is_sidechain "
-        "AND copy_of IS NULL ORDER BY at_ms",
-        (session,),
-    )
-    total, before = 0, None
-    for (at_ms,) in rows:
-        if before is not None and at_ms - before <= PAUSE_MOST_MS:
-            total += at_ms - before
-        before = at_ms
-    return total
-
-
-def _reading(writer: Writer, session: int) -> dict[str, Any]:
-    """Title, first prompt, branch, version, leaf, outcome, fork."""
-    prompt = _one(
-        writer,
-        "SELECT preview, id FROM archive_record WHERE session_id = ? AND kind = ? AND NOT is_sidechain "
-        "ORDER BY at_ms IS NULL, at_ms, id LIMIT 1",
-        session, Kind.PROMPT.value,
-    )  # fmt: skip
-    first = prompt[0] if prompt else ""
-    only_agents = _one(
-        writer,
-        "SELECT preview FROM archive_record WHERE session_id = ? AND kind = ? ORDER BY id LIMIT 1",
-        session, Kind.PROMPT.value,
-    )  # fmt: skip
-    leaf = _one(
-        writer,
-        "SELECT r.id, r.kind, r.is_error, r.is_meta, r.at_ms FROM archive_record r "
-        "JOIN archive_transcriptfile f ON f.id = r.file_id WHERE r.session_id = ? AND r.uid IS NOT NULL "
-        "AND f.role = 'session' AND r.kind NOT IN (?, ?) ORDER BY r.file_id DESC, r.line DESC LIMIT 1",
-        session, Kind.PROGRESS.value, Kind.STATE.value,
-    )  # fmt: skip
-    title, kind = _title(writer, session, first or (only_agents[0] if only_agents else ""))
-    fork = _one(
-        writer,
-        "SELECT o.session_id FROM archive_record r JOIN archive_record o ON o.id = r.copy_of "
-        "WHERE r.session_id = ?1 AND r.copy_of IS NOT NULL AND o.session_id <> ?1 "
-        "GROUP BY o.session_id ORDER BY COUNT(*) DESC, o.session_id LIMIT 1",
-        session,
-    )
-    warm = (first or (only_agents[0] if only_agents else "")) == WARMUP
+def _read(writer: Writer, names: Sequence[str], query: str, *parameters: Any) -> Rows:
+    """Rows of a query by the session in their first column."""
     return {
-        "title": title, "title_kind": kind, "first_prompt": first[:PROMPT_MOST], "is_warmup": warm,
-        "leaf": leaf[0] if leaf else None, "outcome": _outcome(leaf),
-        "forked_from_id": fork[0] if fork else None,
+        session: dict(zip(names, values, strict=True))
+        for session, *values in writer.connection.execute(query, parameters)
+    }
+
+
+def _records(writer: Writer) -> Rows:
+    """Counts of records, each once; times also of copies where a session has nothing else."""
+    names = (
+        "records", "prompts", "answers", "api_errors", "compactions", "started_ms", "ended_ms", "bytes",
+    )  # fmt: skip
+    return _read(
+        writer, names,
+        "SELECT session_id, SUM(own AND kind <> ?1), SUM(own AND kind = ?2 AND NOT is_sidechain), "
+        "SUM(own AND kind = ?3), SUM(own AND subtype = 'api_error'), SUM(own AND kind = ?4), "
+        "COALESCE(MIN(CASE WHEN own THEN at_ms END), MIN(at_ms)), "
+        "COALESCE(MAX(CASE WHEN own THEN at_ms END), MAX(at_ms)), SUM(own * (length + (kind <> ?1))) "
+        "FROM (SELECT r.session_id, r.kind, r.is_sidechain, r.subtype, r.at_ms, r.length, "
+        "r.copy_of IS NULL AS own FROM finishing c CROSS JOIN archive_record r ON r.session_id = c.id) "
+        "GROUP BY session_id",
+        Kind.RESULT_FILE.value, Kind.PROMPT.value, Kind.ANSWER.value, Kind.COMPACT_BOUNDARY.value,
+    )  # fmt: skip
+
+
+def _calls(writer: Writer) -> Rows:
+    return _read(
+        writer,
+        ("tool_calls", "tool_errors", "files_touched", "lines_added", "lines_removed"),
+        "SELECT t.session_id, COUNT(*), SUM(is_error), "
+        "COUNT(DISTINCT CASE WHEN operation IN ('write', 'edit') AND path <> '' THEN path END), "
+        "SUM(CASE WHEN is_error THEN 0 ELSE lines_added END), "
+        "SUM(CASE WHEN is_error THEN 0 ELSE lines_removed END) "
+        "FROM finishing c CROSS JOIN archive_toolcall t ON t.session_id = c.id GROUP BY t.session_id",
+    )
+
+
+def _tokens(writer: Writer) -> Rows:
+    """Sums over responses, and the models, most output first."""
+    sums = ", ".join(f"SUM({name})" for name in TOKENS)
+    rows: Rows = {}
+    models: dict[int, dict[str, int]] = {}
+    for session, model, synthetic, *values in writer.connection.execute(
+        f"SELECT p.session_id, model, is_synthetic, {sums} FROM finishing c CROSS JOIN archive_response p "  # noqa: S608
+        "ON p.session_id = c.id GROUP BY p.session_id, model, is_synthetic"
+    ):
+        row = rows.setdefault(session, dict.fromkeys(TOKENS, 0))
+        for name, value in zip(TOKENS, values, strict=True):
+            row[name] += value
+        if not synthetic:
+            models.setdefault(session, {})[model] = values[1]
+    for session, row in rows.items():
+        used = models.get(session, {})
+        row["model_names"] = json.dumps(sorted(used, key=lambda model: (-used[model], model)))
+    return rows
+
+
+def _agents(writer: Writer) -> Rows:
+    return _read(
+        writer,
+        ("agents",),
+        "SELECT f.session_id, COUNT(*) FROM finishing c CROSS JOIN archive_transcriptfile f "
+        "ON f.session_id = c.id WHERE f.role = 'agent' GROUP BY f.session_id",
+    )
+
+
+def _forks(writer: Writer) -> Rows:
+    """The session whose records were copied into this one most."""
+    rows: Rows = {}
+    for session, other, _ in writer.connection.execute(
+        "SELECT r.session_id, o.session_id, COUNT(*) AS many FROM finishing c "
+        "CROSS JOIN archive_record r ON r.session_id = c.id AND r.copy_of IS NOT NULL "
+        "JOIN archive_record o ON o.id = r.copy_of AND o.session_id <> r.session_id "
+        "GROUP BY r.session_id, o.session_id ORDER BY many DESC, o.session_id"
+    ):
+        rows.setdefault(session, {"forked_from_id": other})
+    return rows
+
+
+def _titles(writer: Writer) -> dict[int, dict[str, str]]:
+    """Of each kind the last title: one that names the session, or whose leaf is a record of it."""
+    found: dict[int, dict[str, str]] = {}
+    for session, _, kind, text in writer.connection.execute(
+        "SELECT c.id, t.id, t.kind, t.text FROM finishing c CROSS JOIN archive_session s ON s.id = c.id "
+        "JOIN archive_title t ON t.session_id = s.session_id JOIN archive_record r ON r.id = t.record_id "
+        "WHERE r.session_id = c.id AND t.session_id <> '' "
+        "UNION ALL SELECT c.id, t.id, t.kind, t.text FROM archive_title t "
+        "CROSS JOIN archive_record r ON r.uid = t.leaf_uid AND r.copy_of IS NULL "
+        "JOIN finishing c ON c.id = r.session_id WHERE t.leaf_uid IS NOT NULL "
+        "UNION ALL SELECT c.id, t.id, t.kind, t.text FROM archive_title t "
+        "CROSS JOIN archive_record r ON r.id = t.record_id JOIN finishing c ON c.id = r.session_id "
+        "WHERE t.leaf_uid IS NULL AND t.session_id = '' ORDER BY 2"
+    ):
+        if text:
+            found.setdefault(session, {})[kind] = text
+    return found
+
+
+def _reading(titles: dict[str, str], prompts: Prompts, end: Ends | None) -> dict[str, Any]:
+    """Title, first prompt, leaf, outcome."""
+    first = prompts.first or prompts.first_of_agents
+    title, title_kind = first, "prompt" if first else ""
+    for kind in TITLE_ORDER:
+        if kind in titles:
+            title, title_kind = titles[kind], kind
+            break
+    return {
+        "title": title, "title_kind": title_kind, "first_prompt": prompts.first,
+        "is_warmup": prompts.is_warmup, "leaf": end.leaf if end else None, "outcome": _outcome(end),
     }  # fmt: skip
 
 
-def _title(writer: Writer, session: int, first: str) -> tuple[str, str]:
-    """The last of the best kind: one that names the session, or whose leaf is a record of it."""
-    rows = writer.connection.execute(
-        "SELECT t.kind, t.text FROM archive_title t JOIN archive_session s ON s.id = ?1 "
-        "WHERE (t.session_id <> '' AND t.session_id = s.session_id AND "
-        "  (SELECT session_id FROM archive_record WHERE id = t.record_id) = ?1) "
-        "OR (t.leaf_uid IS NOT NULL AND EXISTS (SELECT 1 FROM archive_record r "
-        "  WHERE r.uid = t.leaf_uid AND r.session_id = ?1)) ORDER BY t.id",
-        (session,),
-    )
-    found = {kind: text for kind, text in rows if text}
-    for kind in TITLE_ORDER:
-        if kind in found:
-            return found[kind], kind
-    return first, "prompt" if first else ""
-
-
-def _outcome(leaf: tuple[Any, ...]) -> str:
-    if not leaf:
+def _outcome(end: Ends | None) -> str:
+    if end is None or end.kind is None:
         return "empty"
-    _, kind, is_error, _, at_ms = leaf
-    if at_ms is not None and now_ms() - at_ms < RUNNING_MS:
+    if end.at_ms is not None and 0 <= now_ms() - end.at_ms < RUNNING_MS:
         return "running"
-    if is_error:
+    if end.is_error and end.kind in (Kind.ANSWER.value, Kind.SYSTEM.value):
         return "error"
-    return "done" if kind == Kind.ANSWER.value else "interrupted"
-
-
-def _tokens(writer: Writer, session: int) -> dict[str, Any]:
-    names = (
-        "input_tokens",
-        "output_tokens",
-        "cache_read_tokens",
-        "cache_write_5m_tokens",
-        "cache_write_1h_tokens",
-    )
-    sums = ", ".join(f"SUM({name})" for name in names)
-    row = _one(writer, f"SELECT {sums} FROM archive_response WHERE session_id = ?", session)  # noqa: S608
-    rows = writer.connection.execute(
-        "SELECT model FROM archive_response WHERE session_id = ? AND NOT is_synthetic "
-        "GROUP BY model ORDER BY SUM(output_tokens) DESC, model",
-        (session,),
-    )
-    figures = {name: value or 0 for name, value in zip(names, row, strict=True)}
-    return figures | {"model_names": json.dumps([model for (model,) in rows])}
+    return "done" if end.kind == Kind.ANSWER.value else "interrupted"

@@ -6,14 +6,16 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 DEPTH_MOST = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file below a root. Roles: session, agent, journal, meta, result; refused, with the problem."""
+    """A file below a root. Roles: session, agent, journal, meta, result; refused, with the problem.
+
+    `path` is text, whatever bytes the file's name has; `real` opens it.
+    """
 
     path: str
     role: str
@@ -22,7 +24,9 @@ class Found:
     folder: str  # the encoded project folder below the root
     session_id: str  # "" where only the records tell it
     agent_id: str = ""
+    tool_use_id: str = ""
     problem: str = ""
+    real: str = ""
 
 
 def walk(root: str) -> Iterator[Found]:
@@ -32,46 +36,72 @@ def walk(root: str) -> Iterator[Found]:
 
 def _folder(root: str, below: str, seen: set[tuple[int, int]], depth: int) -> Iterator[Found]:
     try:
-        entries = list(os.scandir(os.path.join(root, below)))
+        with os.scandir(os.path.join(root, below)) as scan:
+            entries = list(scan)
     except OSError as error:
         if below:
-            yield Found(below, "refused", 0, 0, "", "", problem=f"cannot be listed: {error.strerror}")
+            yield _refused(below, f"cannot be listed: {error.strerror}")
         return
     for entry in entries:
         path = f"{below}/{entry.name}" if below else entry.name
         try:
             if entry.is_dir():
                 here = _identity(entry.path)
-                if here not in seen and depth < DEPTH_MOST:
+                if entry.name.endswith(".jsonl"):
+                    yield _refused(path, "is no file, but a folder")
+                if here in seen:
+                    yield _refused(path, "is a folder that leads to itself")
+                elif depth >= DEPTH_MOST:
+                    yield _refused(path, "lies too deep")
+                else:
                     yield from _folder(root, path, seen | {here}, depth + 1)
-                elif entry.name.endswith(".jsonl"):
-                    yield Found(path, "refused", 0, 0, "", "", problem="is a folder that leads to itself")
                 continue
             place = place_of(path)
             if place is None:
                 continue
-            status = entry.stat()
+            yield _found(entry, path, place)
         except OSError as error:
-            yield Found(path, "refused", 0, 0, "", "", problem=f"cannot be read: {error.strerror}")
-            continue
-        role, folder, session_id, agent_id = place
-        problem = "" if stat.S_ISREG(status.st_mode) else f"is no file, but {_sort(status.st_mode)}"
-        role = "refused" if problem else role
-        yield Found(path, role, status.st_size, status.st_mtime_ns, folder, session_id, agent_id, problem)
+            yield _refused(path, f"cannot be read: {error.strerror}")
+
+
+def _found(entry: os.DirEntry[str], path: str, place: tuple[str, str, str, str]) -> Found:
+    role, folder, session_id, name = place
+    status = entry.stat()
+    problem = "" if stat.S_ISREG(status.st_mode) else f"is no file, but {_sort(status.st_mode)}"
+    if role == "result" and entry.is_symlink():
+        problem = "is a link: outputs are read inside their folder only"
+    return Found(
+        text_of(path), "refused" if problem else role, status.st_size, status.st_mtime_ns, text_of(folder),
+        text_of(session_id), "" if role == "result" else text_of(name),
+        text_of(name) if role == "result" else "", problem, entry.path,
+    )  # fmt: skip
+
+
+def _refused(path: str, problem: str) -> Found:
+    return Found(text_of(path), "refused", 0, 0, "", "", problem=problem)
+
+
+def text_of(path: str) -> str:
+    r"""A path as text: bytes that are no UTF-8 become \xNN, so that different names stay different."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path).decode(errors="backslashreplace")
+    return path
 
 
 def place_of(path: str) -> tuple[str, str, str, str] | None:
-    """Return role, project folder, session id and agent id of a path below a root; None for other files.
+    """Return role, project folder, session id and agent's or output's id of a path; None for other files.
 
     Source: docs/transcripts-archive.md, "Files".
     """
-    parts = PurePosixPath(path).parts
+    parts = path.split("/")
     name = parts[-1]
     for at in range(len(parts) - 2, 0, -1):
         if parts[at] == "subagents":
             return _agent_place(name, "/".join(parts[: at - 1]), parts[at - 1])
         if parts[at] == "tool-results":
-            return "result", "/".join(parts[: at - 1]), parts[at - 1], ""
+            return "result", "/".join(parts[: at - 1]), parts[at - 1], name.rpartition(".")[0] or name
     if not name.endswith(".jsonl"):
         return None
     folder, stem = "/".join(parts[:-1]), name.removesuffix(".jsonl")
