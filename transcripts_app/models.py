@@ -24,3 +24,6 @@ class ProjectAccess(models.Model):
 
     def __str__(self) -> str:
         return f"{self.project_key}: {self.get_visibility_display()}"
+
+
+from transcripts_app.models_redaction import ProjectMask, RedactionProfile  # noqa: E402, F401

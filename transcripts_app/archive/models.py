@@ -291,4 +291,13 @@ class BadLine(ArchiveModel):
     reason = models.TextField()
 
 
+class SecretHit(ArchiveModel):
+    """A record with likely secrets: by which rule, how many. Never the secret itself."""
+
+    session = models.ForeignKey(Session, models.DO_NOTHING, related_name="secret_hits", null=True)
+    record = models.ForeignKey(Record, models.DO_NOTHING, related_name="secret_hits")
+    rule = models.CharField(max_length=20)  # redaction.rules: private_keys, keys, passwords
+    count = models.IntegerField()
+
+
 # The full-text index, archive_search(body, facets), is made by the first migration; its rowids are Records.

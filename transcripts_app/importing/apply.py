@@ -14,6 +14,7 @@ from transcripts_app.importing.ledger import Count
 from transcripts_app.importing.places import FileState
 from transcripts_app.importing.responses import responses_store
 from transcripts_app.importing.search_text import search_remove
+from transcripts_app.importing.secret_hits import Found, hits_replace, hits_store
 from transcripts_app.importing.writer import Writer
 
 RECORD_COLUMNS = (
@@ -92,6 +93,7 @@ class _Chunk:
         search: list[tuple[int, str, str]] = []
         counted: list[tuple[int, Line]] = []
         titles: list[tuple[Any, ...]] = []
+        secrets: list[tuple[int, Found]] = []
         first_id = writer.ids("record", len(self.lines))
         prefix = f"s{session or 0} "
         for new, line in enumerate(self.lines, first_id):
@@ -106,10 +108,13 @@ class _Chunk:
                     facets = line.facets + facets_answered(line.kind, tool, model)
                     search.append((new, line.text, prefix + facets))
                 counted.append((new, self._without_known_calls(line) if conflict and line.calls else line))
+                if line.secrets:
+                    secrets.append((new, line.secrets))
                 if line.title:
                     titles.append((writer.next_id("title"), new, *line.title))
         writer.insert("record", RECORD_COLUMNS, rows)
         writer.connection.executemany(SEARCH, search)
+        hits_store(writer, session, secrets)
         writer.insert("title", ("id", "record_id", "session_id", "leaf_uid", "kind", "text"), titles)
         writer.connection.executemany(
             "UPDATE archive_session SET is_stale = 1 WHERE id IN "
@@ -180,7 +185,7 @@ class _Chunk:
 
 def result_store(store: Store, file: FileState, session: int, message: tuple[Any, ...]) -> Count:
     """Store a large output as one record. One that was written again keeps its record."""
-    _, _, blocks, length, text, fingerprint = message
+    _, _, blocks, length, text, fingerprint, secrets = message
     writer = store.writer
     file.read_to, file.lines, file.fingerprint = length, 1, fingerprint
     if not length:
@@ -210,6 +215,7 @@ def result_store(store: Store, file: FileState, session: int, message: tuple[Any
             **dict(zip(("generation", "block_id", "start", "length"), place, strict=True)),
         }  # fmt: skip
         writer.insert("record", RECORD_COLUMNS, [tuple(row[name] for name in RECORD_COLUMNS)])
+    hits_replace(writer, session, record, secrets)
     if text:
         writer.connection.execute(SEARCH, (record, text, facets))
     return Count(bytes=length, record_bytes=length, lines=1, records=1)

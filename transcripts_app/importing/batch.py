@@ -18,6 +18,7 @@ import zstandard
 from transcripts_app.format.facets import facets_fixed
 from transcripts_app.format.lines import LineBad, line_read
 from transcripts_app.format.record import Parsed, Usage, record_parse
+from transcripts_app.redaction.scan import secrets_by_line
 
 LEVEL = 3
 PRINT_BYTES = 4096
@@ -61,6 +62,7 @@ class Line(NamedTuple):
     results: tuple[tuple[Any, ...], ...]  # those of format.record.Result
     title: tuple[Any, ...] | None  # session id, leaf, kind, text
     usage: tuple[Any, ...] | None  # key, model, tier, speed, branch, and seven counts
+    secrets: tuple[tuple[str, int], ...]  # likely ones: rule, how many
 
 
 class Chunk(NamedTuple):
@@ -136,11 +138,13 @@ class Lines:
         """Turn whole lines into a chunk: split, parsed, compressed."""
         made = _Made()
         compressor = zstandard.ZstdCompressor(level=LEVEL)
+        secrets = secrets_by_line(data)
         block_start = at = 0
         while at < len(data):
             end = data.index(b"\n", at) + 1
             line += 1
-            self._line_take(made, data[at:end].rstrip(b"\r\n"), line, at - block_start, start + at, end - at)
+            text, found = data[at:end].rstrip(b"\r\n"), secrets.get(at, ())
+            self._line_take(made, text, line, at - block_start, start + at, end - at, found)
             at = end
             if at - block_start >= self.limits.block or at == len(data):
                 piece = data[block_start:at]
@@ -149,8 +153,9 @@ class Lines:
         return self._close(made, start, start + len(data), line, data)
 
     def _line_take(
-        self, made: _Made, text: bytes, number: int, in_block: int, in_file: int, whole: int
-    ) -> None:
+        self, made: _Made, text: bytes, number: int, in_block: int, in_file: int, whole: int,
+        secrets: tuple[tuple[str, int], ...],
+    ) -> None:  # fmt: skip
         if not text or text.isspace():
             made.blank += 1
             made.blank_bytes += whole
@@ -160,7 +165,7 @@ class Lines:
         except LineBad as error:
             made.bad.append((number, in_file, whole, str(error)))
             return
-        made.lines.append(_line(number, len(made.blocks), in_block, len(text), parsed))
+        made.lines.append((*_line(number, len(made.blocks), in_block, len(text), parsed), secrets))
         made.by_type[parsed.type[:60]] += 1
         if parsed.unknown:
             made.unknown.update(parsed.unknown)
@@ -197,7 +202,7 @@ class Lines:
 
 
 def _line(number: int, block: int, start: int, length: int, parsed: Parsed) -> tuple[Any, ...]:
-    """A Line as a plain tuple."""
+    """A Line as a plain tuple, without its secrets."""
     return (
         number, block, start, length, parsed.kind.value, parsed.type[:60], parsed.subtype, parsed.uid,
         parsed.parent_uid, parsed.logical_parent_uid, parsed.at_ms, parsed.model,

@@ -15,6 +15,7 @@ import os
 import signal
 import stat
 import sys
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
@@ -23,6 +24,7 @@ import zstandard
 from transcripts_app.format.lines import text_clean
 from transcripts_app.format.record import INDEX_MOST
 from transcripts_app.importing.batch import LEVEL, Limits, Lines, fingerprint
+from transcripts_app.redaction.scan import secrets_by_line
 
 META_BYTES = 2**20
 RESULT_BYTES = 32 * 2**20  # of a large output that one record holds
@@ -30,7 +32,7 @@ HEAD = 8
 
 BEGIN, CHUNK, META, RESULT, END, ALL = range(6)
 """Messages: (BEGIN, number, rewritten), (CHUNK, number, Chunk…), (META, number, json),
-(RESULT, number, blocks, length, text, fingerprint), (END, number, problem), (ALL,)."""
+(RESULT, number, blocks, length, text, fingerprint, secrets), (END, number, problem), (ALL,)."""
 Message = tuple[Any, ...]
 
 
@@ -106,12 +108,15 @@ def _result(descriptor: int, job: Job) -> Message:
     """A large output that lies beside its session: one record, searched like a result."""
     compressor, at, text, step = zstandard.ZstdCompressor(level=LEVEL), 0, "", RESULT_BYTES
     blocks: list[tuple[int, int, bytes]] = []
+    secrets: Counter[str] = Counter()
     while data := os.pread(descriptor, step, at):
         if not blocks:
             text = text_clean(data[: 4 * INDEX_MOST].decode(errors="replace"))[:INDEX_MOST]
+        for found in secrets_by_line(data).values():
+            secrets.update(dict(found))
         blocks.append((at, len(data), compressor.compress(data)))
         at, step = at + len(data), 4 * 2**20
-    return RESULT, job.number, blocks, at, text, fingerprint(descriptor, at)
+    return RESULT, job.number, blocks, at, text, fingerprint(descriptor, at), tuple(sorted(secrets.items()))
 
 
 def frame(value: Any) -> bytes:

@@ -23,7 +23,7 @@ COLUMNS = (
     "title", "title_kind", "first_prompt", "started_ms", "ended_ms", "active_ms", "changed_ms", "model_names",
     "outcome", "records", "prompts", "answers", "tool_calls", "tool_errors", "api_errors", "compactions",
     "agents", "files_touched", "lines_added", "lines_removed", *TOKENS, "bytes", "is_warmup",
-    "forked_from_id", "leaf",
+    "secrets", "forked_from_id", "leaf",
 )  # fmt: skip
 Rows = dict[int, dict[str, Any]]
 
@@ -62,7 +62,8 @@ def _finish(writer: Writer, sessions: Sequence[int]) -> None:
     prompts = prompts_read(writer)
     ends = paths_mark(writer)
     rows: Rows = {one: {"changed_ms": now_ms()} for one in sessions}
-    for part in (_records(writer), _calls(writer), _tokens(writer), _agents(writer), _forks(writer)):
+    for part in (_records(writer), _calls(writer), _tokens(writer), _agents(writer), _forks(writer),
+                 _secrets(writer)):  # fmt: skip
         for session, values in part.items():
             rows[session] |= values
     active = active_ms(writer)
@@ -149,6 +150,16 @@ def _agents(writer: Writer) -> Rows:
         ("agents",),
         "SELECT f.session_id, COUNT(*) FROM finishing c CROSS JOIN archive_transcriptfile f "
         "ON f.session_id = c.id WHERE f.role = 'agent' GROUP BY f.session_id",
+    )
+
+
+def _secrets(writer: Writer) -> Rows:
+    """How many records hold likely secrets."""
+    return _read(
+        writer,
+        ("secrets",),
+        "SELECT c.id, COUNT(DISTINCT h.record_id) FROM finishing c CROSS JOIN archive_secrethit h "
+        "ON h.session_id = c.id GROUP BY c.id",
     )
 
 

@@ -1,0 +1,1 @@
+"""Transcripts as files: HTML that searches itself, Markdown, JSON, and the lines as they were."""
