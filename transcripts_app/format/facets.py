@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from transcripts_app.format.kinds import Kind
 from transcripts_app.format.record import Parsed
@@ -81,5 +82,6 @@ def day_of(at_ms: int | None) -> int | None:
     return at.year * 10000 + at.month * 100 + at.day if at else None
 
 
+@lru_cache(4096)
 def _alphanumeric(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum() and letter.isascii()) or "0"

@@ -86,11 +86,12 @@ def patch_lines(told: Any) -> tuple[int, int] | None:
         return None
     added = removed = 0
     for hunk in hunks:
-        lines = hunk.get("lines") if isinstance(hunk, dict) else None
-        for line in lines if isinstance(lines, list) else []:
-            if isinstance(line, str):
-                added += line.startswith("+")
-                removed += line.startswith("-")
+        told_lines = hunk.get("lines") if isinstance(hunk, dict) else None
+        told_lines = told_lines if isinstance(told_lines, list) else []
+        lines = [line for line in told_lines if isinstance(line, str)]
+        before, after = ("\n".join(line[1:] for line in lines if line[:1] in kept) for kept in (" -", " +"))
+        more, less = lines_changed(before, after)
+        added, removed = added + more, removed + less
     return added, removed
 
 

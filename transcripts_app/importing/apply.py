@@ -122,7 +122,7 @@ class _Chunk:
             [(title[3],) for title in titles if title[3]],
         )
         if session:
-            calls_store(writer, session, counted)
+            calls_store(writer, session, counted, responses)
 
     def _known(self) -> dict[bytes, tuple[int, int, int, int]]:
         """Where records with these uuids lie that were read before: id, block, start, length."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 
 from transcripts_app.importing.walk import Found
@@ -34,6 +35,7 @@ FILE_COLUMNS = (
     "id, path, role, session_id, generation, read_to, size, mtime_ns, fingerprint, lines, bad_lines, "
     "rewritten_to, problem, gone_ms"
 )
+NOT_ALPHANUMERIC = re.compile("[^A-Za-z0-9]")
 GUESSED, BY_AGENT, BY_SESSION = range(3)
 """How a session's project is known: from the folder's name, a sub-agent's record, or its own."""
 
@@ -149,19 +151,33 @@ def session_ensure(writer: Writer, source: int, node: str, root: str, folder: st
     return new
 
 
+def project_path(folder: str, cwd: str) -> str:
+    """Return the working directory, or the folder above it, that a project's folder is named after.
+
+    Claude Code may have moved below it before its first record; empty where none has that name.
+    """
+    name, path = folder.rpartition("/")[2], cwd
+    while path and len(path) >= len(name):
+        if NOT_ALPHANUMERIC.sub("-", path) == name:
+            return path
+        path = path[: max(path.rfind("/"), path.rfind("\\"), 0)]
+    return ""
+
+
 def session_settle(writer: Writer, session: int, node: str, role: str, cwd: str) -> int:
     """Let a working directory settle a session's project; return how the project is known then.
 
-    The session's own first record with one counts more than a sub-agent's, which may work elsewhere
-    and is read first more often than not.
+    One that the session's folder is named after counts, else the session's own first, else a
+    sub-agent's, which may work elsewhere and is read first more often than not.
     """
-    known, before = writer.connection.execute(
-        "SELECT project_from, project_id FROM archive_session WHERE id = ?", (session,)
+    known, before, folder = writer.connection.execute(
+        "SELECT project_from, project_id, folder FROM archive_session WHERE id = ?", (session,)
     ).fetchone()
-    now = BY_SESSION if role == "session" else BY_AGENT
-    if not cwd or known >= now:
+    path = project_path(folder, cwd)
+    now = BY_SESSION if role == "session" or path else BY_AGENT
+    if known >= now:
         return int(known)
-    project = project_ensure(writer, node, cwd, guessed=False)
+    project = project_ensure(writer, node, path or cwd, guessed=False)
     writer.connection.execute(
         "UPDATE archive_session SET project_id = ?, project_from = ? WHERE id = ?", (project, now, session)
     )

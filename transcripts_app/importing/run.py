@@ -251,6 +251,8 @@ class _Reading:
         self._session_touch(one, session, chunk.branch, chunk.version)
         self.pending += chunk.end - chunk.start
         self.progress.bytes_done += chunk.end - chunk.start
+        if self.tell:
+            self.tell(self.progress)
 
     def _session(self, one: _Open, state: FileState, told: str, cwd: str) -> int:
         found = one.found

@@ -101,7 +101,7 @@ def _records(writer: Writer) -> Rows:
     )  # fmt: skip
     return _read(
         writer, names,
-        "SELECT session_id, SUM(own AND kind <> ?1), SUM(own AND kind = ?2 AND NOT is_sidechain), "
+        "SELECT session_id, SUM(own), SUM(own AND kind = ?2 AND NOT is_sidechain), "
         "SUM(own AND kind = ?3), SUM(own AND subtype = 'api_error'), SUM(own AND kind = ?4), "
         "COALESCE(MIN(CASE WHEN own THEN at_ms END), MIN(at_ms)), "
         "COALESCE(MAX(CASE WHEN own THEN at_ms END), MAX(at_ms)), SUM(own * (length + (kind <> ?1))) "
@@ -117,7 +117,8 @@ def _calls(writer: Writer) -> Rows:
         writer,
         ("tool_calls", "tool_errors", "files_touched", "lines_added", "lines_removed"),
         "SELECT t.session_id, COUNT(*), SUM(is_error), "
-        "COUNT(DISTINCT CASE WHEN operation IN ('write', 'edit') AND path <> '' THEN path END), "
+        "COUNT(DISTINCT CASE WHEN operation IN ('write', 'edit') AND NOT is_error AND path <> '' "
+        "THEN path END), "
         "SUM(CASE WHEN is_error THEN 0 ELSE lines_added END), "
         "SUM(CASE WHEN is_error THEN 0 ELSE lines_removed END) "
         "FROM finishing c CROSS JOIN archive_toolcall t ON t.session_id = c.id GROUP BY t.session_id",
