@@ -15,6 +15,7 @@ from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
+from chat_app.gateway.app import Gateway  # noqa: E402
 from metrics_app.consumers import LiveSocket  # noqa: E402
 from metrics_app.hub import HUB  # noqa: E402
 from sparkweb.body_limit import BodyLimit  # noqa: E402
@@ -31,10 +32,18 @@ websocket_urlpatterns = [
     re_path(r"", no_socket, name="no_socket"),
 ]
 
+gateway = Gateway(BodyLimit(RequestThreads(pages)))
+
+
+async def _stop() -> None:
+    await gateway.close()
+    await HUB.stop()
+
+
 application = ProtocolTypeRouter(
     {
-        "http": BodyLimit(RequestThreads(pages)),
+        "http": gateway,
         "websocket": ExactOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
-        "lifespan": Lifespan(start=HUB.start, stop=HUB.stop),
+        "lifespan": Lifespan(start=HUB.start, stop=_stop),
     }
 )

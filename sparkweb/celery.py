@@ -27,7 +27,10 @@ app.conf.update(
         "audit_head": {"task": "sandbox_app.tasks.audit_head_copy", "schedule": 60.0},
         "audit_daily": {"task": "sandbox_app.tasks.audit_daily", "schedule": 86400.0},
         "audit_housekeeping": {"task": "sandbox_app.tasks.audit_housekeeping", "schedule": 3600.0},
+        "usage": {"task": "chat_app.tasks.usage_housekeeping", "schedule": 3600.0},
         "sessions": {"task": "sparkweb.accounts.tasks.sessions_clear", "schedule": 86400.0},
     },
 )
-app.autodiscover_tasks(["sparkweb.accounts", "sparkweb.outbox", "models_app", "metrics_app", "sandbox_app"])
+app.autodiscover_tasks(
+    ["sparkweb.accounts", "sparkweb.outbox", "models_app", "metrics_app", "sandbox_app", "chat_app"]
+)

@@ -125,6 +125,7 @@ INSTALLED_APPS = [
     "metrics_app",
     "models_app",
     "sandbox_app",
+    "chat_app",
     "transcripts_app",
     "transcripts_app.archive",
     "channels",
@@ -328,6 +329,9 @@ MEMORY_RESERVE_GB = env_int(
 )
 LAUNCH_EVENTS_KEEP_DAYS = env_int(
     "SPARKWEB_LAUNCH_KEEP_DAYS", 365, "Days that ended launches are kept.", low=1, high=3650
+)
+USAGE_KEEP_DAYS = env_int(
+    "SPARKWEB_USAGE_KEEP_DAYS", 730, "Days that the ledger of requests to models is kept.", low=1, high=36_500
 )
 METRICS_ALLOW = env_list(
     "SPARKWEB_METRICS_ALLOW", [], "Addresses or networks that may read /metrics without an API key."

@@ -73,6 +73,8 @@ dashboard               GET   /                           viewer
 nodes                   GET   /nodes/                     viewer
 node                    GET   /nodes/spark-1/             viewer
 energy                  GET   /energy/                    viewer
+usage                   GET   /usage/                     viewer
+usage_export            GET   /usage/export/              viewer
 alerts                  GET   /alerts/                    viewer
 alerts_firing           GET   /alerts/firing/             viewer
 alert_acknowledge       POST  /alerts/1/acknowledge/      operator
@@ -211,6 +213,8 @@ API = """
 schema                       GET     /api/schema/                        viewer
 api_docs                     GET     /api/docs/                          viewer
 api_me                       GET     /api/me                             viewer
+api_usage                    GET     /api/usage                          viewer
+api_usage_export             GET     /api/usage/export                   viewer
 api_user-list                GET     /api/users                          admin
 api_user-list                POST    /api/users                          admin
 api_user-detail              GET     /api/users/viewer                   admin
@@ -400,6 +404,7 @@ SESSION_OR_ADMIN_KEY = {
 }  # fmt: skip
 ADMIN_TABLES = {
     "accounts.apikey", "accounts.auditentry", "accounts.nodekey", "accounts.user",
+    "chat_app.usagerecord",
     "axes.accessattempt", "axes.accessfailurelog", "axes.accesslog",
     "metrics_app.alert", "metrics_app.alertchannel", "metrics_app.alertrule", "metrics_app.fabrictest",
     "metrics_app.energyday",

@@ -24,12 +24,13 @@ RANK = {Role.VIEWER: 1, Role.OPERATOR: 2, Role.ADMIN: 3}
 class Scope(models.TextChoices):
     """What an API key may do, never more than its owner's role allows."""
 
+    USE = "use", "Use models through /v1"
     READ = "read", "Read"
     OPERATE = "operate", "Start and stop"
     ADMIN = "admin", "Administer"
 
 
-SCOPE_RANK = {Scope.READ: 1, Scope.OPERATE: 2, Scope.ADMIN: 3}
+SCOPE_RANK = {Scope.USE: 0, Scope.READ: 1, Scope.OPERATE: 2, Scope.ADMIN: 3}
 
 
 class SparkUserManager(UserManager["User"]):

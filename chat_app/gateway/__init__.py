@@ -1,0 +1,1 @@
+"""`/v1`: one OpenAI-compatible door for every model. A lean ASGI application beside Django's handler."""

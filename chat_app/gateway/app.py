@@ -1,0 +1,148 @@
+"""The ASGI application of `/v1`: who asks, and for what; it ends what nobody waits for any more."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import aiohttp
+import structlog
+
+from chat_app.gateway.asked import Asked
+from chat_app.gateway.errors import GatewayError, key_invalid
+from chat_app.gateway.keys import Keys
+from chat_app.gateway.ledger import LEDGER, Meter
+from chat_app.gateway.listing import model_json, models_json
+from chat_app.gateway.relay import Send, session_make
+from chat_app.gateway.requests import ENDPOINTS, ClientGone, Receive, body_read, wanted_read
+from chat_app.gateway.routes import Routes
+from sparkweb.request_threads import App, Scope
+
+log = structlog.get_logger(__name__)
+
+ROOT = "/v1"
+KEY_CHECK_SECONDS = 4.0
+
+
+class Gateway:
+    """Answers below /v1, and hands all else to `app`. For one event loop."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._keys, self._routes = Keys(), Routes()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path != ROOT and not path.startswith(ROOT + "/"):
+            await self._app(scope, receive, send)
+            return
+        meter = Meter()
+        try:
+            await self._serve(scope, receive, send, meter)
+        except GatewayError as error:
+            await _refuse(send, error)
+        except ClientGone:
+            return
+        except Exception:
+            log.exception("gateway failed", path=path)
+            await _refuse(send, GatewayError(500, "internal_error", "SparkWeb failed; its log says why."))
+
+    async def close(self) -> None:
+        """Close connections to engines, and store what waits."""
+        if self._session is not None:
+            await self._session.close()
+        await asyncio.to_thread(LEDGER.close)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, meter: Meter) -> None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        caller = await self._keys.caller(key_of(headers))
+        path, method = scope["path"].rstrip("/"), scope["method"]
+        if path == "/v1/models" or path.startswith("/v1/models/"):
+            if method != "GET":
+                raise _method(method, "GET")
+            await self._models(path, send)
+        elif path in ENDPOINTS:
+            if method != "POST":
+                raise _method(method, "POST")
+            wanted = wanted_read(path, await body_read(receive, headers))
+            asked = Asked(self.session(), self._routes, wanted, caller, meter, headers, send)
+            await self._ask(asked, headers, receive, send)
+        else:
+            raise GatewayError(
+                404, "unknown_url", f"There is no {scope['path'][:100]} here; see the page API."
+            )
+
+    async def _models(self, path: str, send: Send) -> None:
+        table = await self._routes.table()
+        name = path.removeprefix("/v1/models").strip("/")
+        body = model_json(table, name) if name else models_json(table)
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _ask(self, asked: Asked, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        work = asyncio.ensure_future(asked.run())
+        gone = asyncio.ensure_future(_gone(receive))
+        watch = asyncio.ensure_future(self._key_watch(headers)) if asked.wanted.streamed else None
+        racing = [work, gone, *([watch] if watch else [])]
+        try:
+            await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                cut = watch.result() if watch is not None and watch.done() and not gone.done() else None
+                work.cancel()
+                with suppress(asyncio.CancelledError):
+                    await work
+                asked.ended_early(cut)
+                if cut is not None and asked.relay is not None:
+                    await send({"type": "http.response.body", "body": cut.event(), "more_body": False})
+                return
+            await work
+        finally:
+            for one in racing:
+                one.cancel()
+
+    async def _key_watch(self, headers: dict[bytes, bytes]) -> GatewayError:
+        """Return, some seconds after a key was revoked, why it opens nothing any more."""
+        while True:
+            await asyncio.sleep(KEY_CHECK_SECONDS)
+            try:
+                await self._keys.caller(key_of(headers))
+            except GatewayError as error:
+                if error.status == 401:
+                    return error
+
+    def session(self) -> aiohttp.ClientSession:
+        """Return the connections to engines; made on this loop's first request."""
+        if self._session is None or self._session.closed:
+            self._session = session_make()
+        return self._session
+
+
+def key_of(headers: dict[bytes, bytes]) -> str:
+    """Return the key of a request: OpenAI's clients send a bearer, Anthropic's `x-api-key`."""
+    given = headers.get(b"authorization", b"").decode("latin-1")
+    kind, _, text = given.partition(" ")
+    if kind.lower() == "bearer" and text.strip():
+        return text.strip()
+    if given and kind.lower() != "bearer":
+        raise key_invalid("Send the API key as `Authorization: Bearer <key>`.")
+    return headers.get(b"x-api-key", b"").decode("latin-1").strip()
+
+
+async def _gone(receive: Receive) -> None:
+    """Return when the client has closed its connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refuse(send: Send, error: GatewayError) -> None:
+    body = error.body()
+    headers = [*error.headers(), (b"content-length", str(len(body)).encode())]
+    with suppress(Exception):  # the client may be gone, or an answer may have begun
+        await send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _method(method: str, right: str) -> GatewayError:
+    return GatewayError(405, "method_not_allowed", f"{method[:10]} does nothing here; use {right}.")

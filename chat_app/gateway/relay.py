@@ -1,0 +1,230 @@
+"""Passing one request on to an engine, and its answer back, byte by byte. No Django here.
+
+The connection to the engine is closed the moment that the client goes, while it waits, reads the prompt or
+streams: engines end a request whose connection closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import orjson
+
+from chat_app.gateway.errors import GatewayError, upstream_error
+from chat_app.gateway.requests import Wanted, body_for
+from chat_app.gateway.sse import Events, Tokens
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+CONNECT_SECONDS = 5.0
+HEADERS_SECONDS = 10.0  # a stream's client hears of us after so long, whether the engine has spoken or not
+HEARTBEAT_SECONDS = 15.0
+BEAT = b": still waiting\n\n"
+READ_BYTES = 2**18
+EVENT_STREAM = b"text/event-stream"
+PASSED_ON = ("content-type", "x-request-id", "retry-after")
+STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+LOST = (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError)
+
+
+class NotReached(Exception):
+    """The engine took no connection: nothing was asked of it, another may be."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What became of a request, for the ledger."""
+
+    status: int = 0
+    error: str = ""
+    outcome: str = "error"
+    tokens: Tokens = field(default_factory=Tokens)
+
+
+class Relay:
+    """One request to one engine. `begun` is called when the first byte goes to the client."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        wanted: Wanted,
+        headers: Mapping[str, str],
+        send: Send,
+        begun: Callable[[], None],
+    ) -> None:
+        self._session, self._wanted, self._headers = session, wanted, headers
+        self._send, self._begun = send, begun
+        self.told = Told()
+        self._started = False
+
+    async def run(self, base: str, path: str, model: str) -> None:
+        """Ask and answer. Raises NotReached; GatewayError while nothing was sent."""
+        data, hide = body_for(self._wanted, model)
+        asking = asyncio.ensure_future(self._ask(base + path, data))
+        try:
+            response = await self._headers_wait(asking)
+        except aiohttp.ClientConnectorError as error:
+            if self._started:
+                await self._break(_lost(error))
+                return
+            raise NotReached(str(error)) from None
+        except LOST as error:
+            await self._fail(_lost(error))
+            return
+        finally:
+            if not asking.done():
+                asking.cancel()
+        try:
+            await self._answer(response, hide)
+        finally:
+            response.close()  # not release: an answer that is not read to its end must end at the engine too
+
+    async def _ask(self, url: str, data: bytes) -> aiohttp.ClientResponse:
+        return await self._session.post(url, data=data, headers=self._headers)
+
+    async def _headers_wait(self, asking: asyncio.Future[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
+        """Wait for the engine's answer to begin; a stream's client gets comments meanwhile."""
+        if not self._wanted.streamed:
+            return await asking
+        seconds = HEADERS_SECONDS
+        while True:
+            done, _ = await asyncio.wait([asking], timeout=seconds)
+            if done:
+                return asking.result()
+            await self._start(200, STREAM_HEADERS)
+            await self._body(BEAT)
+            seconds = HEARTBEAT_SECONDS
+
+    async def _answer(self, response: aiohttp.ClientResponse, hide: bool) -> None:
+        kind = response.headers.get("content-type", "")
+        if response.status < 400 and kind.startswith("text/event-stream"):
+            await self._stream(response, hide)
+            return
+        try:
+            body = await response.read()
+        except LOST as error:
+            await self._fail(_lost(error))
+            return
+        if response.status >= 400:
+            await self._refused(response, upstream_error(response.status, body))
+        else:
+            await self._whole(response, body)
+
+    async def _stream(self, response: aiohttp.ClientResponse, hide: bool) -> None:
+        told, events = self.told, Events(self.told.tokens, hide_usage=hide)
+        told.status = response.status
+        await self._start(response.status, STREAM_HEADERS)
+        try:
+            await self._pieces(response, events)
+        except LOST as error:
+            await self._break(_lost(error))
+        else:
+            if rest := events.end():
+                await self._body(rest)
+            await self._body(b"", more=False)
+            told.outcome = "ok"
+        finally:
+            if told.tokens.output is None and events.deltas:
+                told.tokens.output, told.tokens.is_estimated = events.deltas, True
+
+    async def _pieces(self, response: aiohttp.ClientResponse, events: Events) -> None:
+        content = response.content
+        reading: asyncio.Future[bytes] = asyncio.ensure_future(content.readany())
+        try:
+            while True:
+                if not reading.done():
+                    await asyncio.wait([reading], timeout=HEARTBEAT_SECONDS)
+                if not reading.done():
+                    await self._body(BEAT)
+                    continue
+                data = reading.result()
+                if not data:
+                    return
+                if out := events.feed(data):
+                    await self._body(out)
+                reading = asyncio.ensure_future(content.readany())
+        finally:
+            reading.cancel()
+
+    async def _whole(self, response: aiohttp.ClientResponse, body: bytes) -> None:
+        self.told.status, self.told.outcome = response.status, "ok"
+        self.told.tokens.take(_usage(body))
+        if self._started:  # a stream was asked for, and the engine answers whole
+            await self._body(b"data: " + body.replace(b"\n", b" ") + b"\n\ndata: [DONE]\n\n", more=False)
+            return
+        await self._start(response.status, _headers(response, len(body)))
+        await self._body(body, more=False)
+
+    async def _refused(self, response: aiohttp.ClientResponse, body: bytes) -> None:
+        self.told.status, self.told.outcome, self.told.error = response.status, "refused", "engine"
+        if self._started:
+            await self._body(b"\n\ndata: " + body + b"\n\n", more=False)
+            return
+        headers = [(name, value) for name, value in _headers(response, len(body)) if name != b"content-type"]
+        await self._start(response.status, [(b"content-type", b"application/json"), *headers])
+        await self._body(body, more=False)
+
+    async def _fail(self, error: GatewayError) -> None:
+        """The engine broke off before it answered."""
+        self.told.status, self.told.error = error.status, error.code
+        if self._started:
+            await self._break(error)
+            return
+        raise error
+
+    async def _break(self, error: GatewayError) -> None:
+        """The engine broke off within its answer: the client hears so, and no end is made up."""
+        self.told.outcome, self.told.error = "cut", error.code
+        await self._body(error.event(), more=False)
+
+    async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        if not self._started:
+            self._started = True
+            self._begun()
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _body(self, data: bytes, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+def session_make() -> aiohttp.ClientSession:
+    """Return the session of one event loop: connections are kept, none waits for another."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=20),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        auto_decompress=False,
+        read_bufsize=READ_BYTES,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def _headers(response: aiohttp.ClientResponse, length: int) -> list[tuple[bytes, bytes]]:
+    kept = [
+        (name.encode(), response.headers[name].encode()) for name in PASSED_ON if name in response.headers
+    ]
+    return [*kept, (b"content-length", str(length).encode())]
+
+
+def _usage(body: bytes) -> Any:
+    if b'"usage"' not in body:
+        return None
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return told.get("usage") if isinstance(told, dict) else None
+
+
+def _lost(error: BaseException) -> GatewayError:
+    return GatewayError(
+        502, "engine_lost", f"The engine broke off: {type(error).__name__}. It may be restarting."
+    )
