@@ -46,6 +46,7 @@ def measure(stack: Stack, seconds: float) -> list[dict[str, Any]]:
         "redis": [stack.child("redis")],
         "web": [stack.child("web")],
         "control": [stack.child("control")],
+        "archive": [stack.child("archive")],
         "agent with sampler": [agent, *agent.children(recursive=True)],
     }
     before = {name: cpu_seconds(processes) for name, processes in groups.items()}

@@ -208,6 +208,15 @@ SEARXNG_IMAGE = env_str(
     "docker.io/searxng/searxng:latest",
     "Image of the SearXNG that is started on the page Services.",
 )
+TRANSCRIPTS = [
+    Path(word).expanduser()
+    for word in env_list(
+        "SPARKWEB_TRANSCRIPTS",
+        ["~/.claude/projects"],
+        "Folders of Claude Code's transcripts that this node reads (docs/transcripts.md); none: `none`.",
+    )
+    if word != "none"
+]
 HANG_SECONDS = env_int(
     "SPARKWEB_HANG_SECONDS",
     60,

@@ -2,7 +2,7 @@
 
     redis ─ private, unless REDIS_URL is given; first to start, last to stop
     prepare ─ runs to its end: database, first user, this node's key
-    web and agent, then control ─ restarted with backoff when they end
+    web and agent, then control and archive ─ restarted with backoff when they end
 
 Ctrl-C or SIGTERM stops all within 5 s, a second one at once; when this process
 is killed the kernel kills the children. No Django here.
@@ -92,7 +92,7 @@ def _house_from_environment() -> House:
         port=config.PORT,
         redis_url=config.REDIS_URL if os.environ.get("REDIS_URL") else None,
         prepare=[*manage, "prepare"],
-        services={name: [*manage, name] for name in ("web", "agent", "control")},
+        services={name: [*manage, name] for name in ("web", "agent", "control", "archive")},
         prepared_for=lambda: _prepared_for(config.BASE_DIR, config.DATA_DIR, config.NODE_KEY_FILE),
     )
 
@@ -289,7 +289,7 @@ def _services_start(group: ChildGroup, house: House, environment: dict[str, str]
     if "agent" in specs:
         group.start(specs["agent"])
     group.wait(lambda: web_answers(house) or web.returncode is not None, WEB_FIRST_SECONDS)
-    for name in specs.keys() - {"web", "agent"}:
+    for name in [name for name in specs if name not in ("web", "agent")]:
         group.start(specs[name])
     if group.wait(lambda: web_answers(house), WEB_SECONDS):
         seconds = time.monotonic() - started

@@ -27,6 +27,7 @@ os.environ["SPARKWEB_DATA_DIR"] = _folder
 os.environ["SPARKWEB_NODE"] = "spark-1"
 os.environ["SPARKWEB_LOG_LEVEL"] = "warning"
 os.environ["SPARKWEB_DISK_RESERVE_GB"] = "0"  # no test depends on how full this disk is
+os.environ["SPARKWEB_TRANSCRIPTS"] = "none"
 os.environ.pop("REDIS_URL", None)
 if os.environ.get("SPARKWEB_TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = os.environ["SPARKWEB_TEST_DATABASE_URL"]

@@ -36,6 +36,7 @@ from tests.factories import (
     MemberFactory,
     NodeFactory,
 )
+from transcripts_app.models import TranscriptSource
 
 RANK = {"public": 0, "viewer": 1, "operator": 2, "admin": 3}
 UID = "00000000000000aa"
@@ -208,6 +209,13 @@ transcript_raw          GET   /transcripts/sessions/{uid}/records/1/raw/    view
 transcript_whole        GET   /transcripts/sessions/{uid}/records/1/whole/  viewer
 transcript_projects     GET   /transcripts/projects/              viewer
 transcript_project      GET   /transcripts/projects/{uid}/        viewer
+transcript_imports        GET   /transcripts/imports/              viewer
+transcript_imports_state  GET   /transcripts/imports/state/        viewer
+transcript_source_add     POST  /transcripts/imports/sources/      admin
+transcript_source_change  POST  /transcripts/imports/sources/1/    admin
+transcript_import_run     GET   /transcripts/imports/runs/1/       admin
+transcript_import_file    GET   /transcripts/imports/files/1/      viewer
+transcript_import_bad     GET   /transcripts/imports/bad-lines/1/  viewer
 """
 API = """
 schema                       GET     /api/schema/                        viewer
@@ -384,6 +392,19 @@ api_transcript_record        GET     /api/transcripts/sessions/{uid}/records/1  
 api_transcript_record_raw    GET     /api/transcripts/sessions/{uid}/records/1/raw  viewer
 api_transcript_files         GET     /api/transcripts/sessions/{uid}/files          viewer
 api_transcript_file          GET     /api/transcripts/sessions/{uid}/files/1        viewer
+api_transcript_sources       GET     /api/transcripts/sources            viewer
+api_transcript_sources       POST    /api/transcripts/sources            admin
+api_transcript_source        GET     /api/transcripts/sources/1          viewer
+api_transcript_source        PATCH   /api/transcripts/sources/1          admin
+api_transcript_source        DELETE  /api/transcripts/sources/1          admin
+api_transcript_archive       GET     /api/transcripts/archive            viewer
+api_transcript_imports       GET     /api/transcripts/imports            admin
+api_transcript_import        GET     /api/transcripts/imports/1          admin
+api_transcript_import_files  GET     /api/transcripts/imports/1/files    admin
+api_transcript_imported_file GET     /api/transcripts/imported-files/1   viewer
+api_transcript_bad_line      GET     /api/transcripts/bad-lines/1        viewer
+api_transcript_requests      GET     /api/transcripts/requests           viewer
+api_transcript_request       GET     /api/transcripts/requests/1         viewer
 """
 # What nodes send, signed with their keys: no user, key or cookie opens it (tests/link/test_http_auth.py).
 NODES = """
@@ -425,6 +446,7 @@ ADMIN_TABLES = {
     "sandbox_app.managedservice",
     "sandbox_app.selftest",
     "archive.importrun", "archive.project", "archive.session", "archive.source", "archive.transcriptfile",
+    "transcripts_app.archiverequest", "transcripts_app.transcriptsource",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 
@@ -512,6 +534,7 @@ def house(admin: User, operator: User, viewer: User, archive_with_one: Path) -> 
     ToolSession.objects.create(
         uid=SESSION, owner=stranger, node=node, node_name=node.name, expires_at=ends_at
     )
+    TranscriptSource.objects.create(pk=1, node="spark-1", path="/home/ada/.claude/projects")
     ApiKey.objects.create(pk=1, user=stranger, key_hash="x", prefix="sw_x")
     return {"admin": admin, "operator": operator, "viewer": viewer}
 

@@ -87,3 +87,6 @@ class ImportRunAdmin(ArchiveAdmin):
     list_filter = ["trigger", "state"]
     search_fields = ["error"]
     inlines = [ImportFileInline]
+
+
+from transcripts_app import admin_intake  # noqa: E402, F401

@@ -66,6 +66,7 @@ class Stack:
             "SPARKWEB_STATIC_ROOT": str(REPOSITORY / "staticfiles"),
             "SPARKWEB_MEMORY_RESERVE_GB": "1",
             "SPARKWEB_DISK_RESERVE_GB": "0",
+            "SPARKWEB_TRANSCRIPTS": str(folder / "claude" / "projects"),  # not those of who runs the tests
             "DOCKER_HOST": docker_host,
             **environment,
         }
@@ -123,7 +124,7 @@ class Stack:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def child(self, name: str) -> psutil.Process:
-        """The child process `web`, `control`, `agent` or `redis`, once there is one."""
+        """The child process `web`, `control`, `agent`, `archive` or `redis`, once there is one."""
 
         def find() -> psutil.Process | None:
             for process in psutil.Process(self.process.pid).children():  # type: ignore[union-attr]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from transcripts_app.importing.walk import Found
 from transcripts_app.importing.writer import Writer, now_ms
@@ -56,12 +58,13 @@ def source_ensure(writer: Writer, node: str, root: str, kind: str, owner: str = 
     return new
 
 
-def files_known(writer: Writer, source: int) -> dict[str, FileState]:
-    """Return every file of a source by path."""
-    rows = writer.connection.execute(
-        f"SELECT {FILE_COLUMNS} FROM archive_transcriptfile WHERE source_id = ?",  # noqa: S608
-        (source,),
-    )
+def files_known(writer: Writer, source: int, paths: Sequence[str] | None = None) -> dict[str, FileState]:
+    """Return every file of a source by path, or those of `paths`."""
+    query = f"SELECT {FILE_COLUMNS} FROM archive_transcriptfile WHERE source_id = {int(source)}"  # noqa: S608
+    if paths is None:
+        rows: Iterable[tuple[Any, ...]] = writer.connection.execute(query)
+    else:
+        rows = writer.where_in(query + " AND path IN (%s)", paths)
     return {row[1]: FileState(*row) for row in rows}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,20 +76,31 @@ class ImportRun:
             )
 
     def source_read(
-        self, node: str, root: Path, kind: str = "local", owner: str = "", progress: Told | None = None
+        self,
+        node: str,
+        root: Path,
+        kind: str = "local",
+        owner: str = "",
+        progress: Told | None = None,
+        only: Sequence[Found] | None = None,
     ) -> Count:
-        """Read everything new below a folder. Files that are gone are flagged, nothing is deleted."""
+        """Read everything new below a folder. Files that are gone are flagged, nothing is deleted.
+
+        With `only`, these files alone, and none is flagged: the caller has looked which have changed.
+        """
         writer, name = self.writer, str(root)
         with writer.transaction():
             source = source_ensure(writer, node, text_of(name), kind, owner)
         try:
-            found = sorted(walk(name), key=lambda one: (one.mtime_ns, one.path))
+            found = sorted(walk(name) if only is None else only, key=lambda one: (one.mtime_ns, one.path))
         except OSError as error:
             self._source_seen(source, f"cannot be read: {error.strerror}")
             return Count()
         reading = _Reading(self, source, node, name, progress)
         try:
-            reading.read(found, files_known(writer, source))
+            known = files_known(writer, source, None if only is None else [one.path for one in only])
+            self.counts_load([state.id for state in known.values()])
+            reading.read(found, known)
         except BaseException as error:
             writer.rollback()
             if full := writer.full(error):
@@ -99,9 +110,13 @@ class ImportRun:
             self.total.add(reading.count)
         self.finish_sessions()
         self.index.settle()
-        gone_flag(writer, source, found)
+        if only is None:
+            gone_flag(writer, source, found)
         self._source_seen(source, "")
         return reading.count
+
+    def counts_load(self, files: list[int]) -> None:
+        """Recall what this run read of these files before; a run that is only begun has read nothing."""
 
     def finish_sessions(self) -> list[int]:
         """Bring the rows of sessions up to date that changed; return their ids."""
@@ -139,7 +154,9 @@ def _cut_off_close(writer: Writer) -> None:
     if writer.is_swept:
         return
     writer.is_swept = True
-    rows = writer.connection.execute("SELECT id FROM archive_importrun WHERE state = 'running'").fetchall()
+    rows = writer.connection.execute(
+        "SELECT id FROM archive_importrun WHERE state = 'running' AND trigger NOT IN ('follow', 'node')"
+    ).fetchall()  # those go on for a day (follow.DayRun)
     for (run,) in rows:
         total = files_sum(writer, run)
         writer.connection.execute(
@@ -298,9 +315,11 @@ class _Reading:
         self.store.file_done(state)
         self.progress.files_done += 1
         before = self.run.by_file.setdefault(state.id, Count())
-        self.count.waiting_bytes -= before.waiting_bytes  # a run that follows a file reads it many times
+        # A run that follows a file reads it many times.
+        self.count.waiting_bytes -= before.waiting_bytes
+        self.count.files -= before.files
         self.count.add(one.count)
-        before.waiting_bytes = 0
+        before.waiting_bytes = before.files = 0
         before.add(one.count)
         one.count = before
         if self.tell:

@@ -29,13 +29,21 @@ class Found:
     real: str = ""
 
 
-def walk(root: str) -> Iterator[Found]:
-    """Find transcripts below a root, in no order. What cannot be read has a problem; loops end."""
-    yield from _folder(root, "", {_identity(root)}, 0)
+def walk(root: str, folders: dict[str, int] | None = None) -> Iterator[Found]:
+    """Find transcripts below a root, in no order. What cannot be read has a problem; loops end.
+
+    `folders` gets every folder that was looked into: its path below the root, and when it had last
+    changed before that, in nanoseconds.
+    """
+    yield from _folder(root, "", {_identity(root)}, 0, folders)
 
 
-def _folder(root: str, below: str, seen: set[tuple[int, int]], depth: int) -> Iterator[Found]:
+def _folder(
+    root: str, below: str, seen: set[tuple[int, int]], depth: int, folders: dict[str, int] | None
+) -> Iterator[Found]:
     try:
+        if folders is not None:
+            folders[below] = os.stat(os.path.join(root, below)).st_mtime_ns
         with os.scandir(os.path.join(root, below)) as scan:
             entries = list(scan)
     except OSError as error:
@@ -54,26 +62,36 @@ def _folder(root: str, below: str, seen: set[tuple[int, int]], depth: int) -> It
                 elif depth >= DEPTH_MOST:
                     yield _refused(path, "lies too deep")
                 else:
-                    yield from _folder(root, path, seen | {here}, depth + 1)
+                    yield from _folder(root, path, seen | {here}, depth + 1, folders)
                 continue
             place = place_of(path)
             if place is None:
                 continue
-            yield _found(entry, path, place)
+            yield _found(path, place, entry.stat(), entry.is_symlink(), entry.path)
         except OSError as error:
             yield _refused(path, f"cannot be read: {error.strerror}")
 
 
-def _found(entry: os.DirEntry[str], path: str, place: tuple[str, str, str, str]) -> Found:
+def found_at(root: str, path: str) -> Found | None:
+    """Return one file below a root as `walk` would; None for one that is no transcript, or not there."""
+    place, real = place_of(path), os.path.join(root, path)
+    try:
+        return _found(path, place, os.stat(real), os.path.islink(real), real) if place else None
+    except OSError:
+        return None
+
+
+def _found(
+    path: str, place: tuple[str, str, str, str], status: os.stat_result, is_link: bool, real: str
+) -> Found:
     role, folder, session_id, name = place
-    status = entry.stat()
     problem = "" if stat.S_ISREG(status.st_mode) else f"is no file, but {_sort(status.st_mode)}"
-    if role == "result" and entry.is_symlink():
+    if role == "result" and is_link:
         problem = "is a link: outputs are read inside their folder only"
     return Found(
         text_of(path), "refused" if problem else role, status.st_size, status.st_mtime_ns, text_of(folder),
         text_of(session_id), "" if role == "result" else text_of(name),
-        text_of(name) if role == "result" else "", problem, entry.path,
+        text_of(name) if role == "result" else "", problem, real,
     )  # fmt: skip
 
 

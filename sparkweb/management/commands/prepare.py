@@ -20,6 +20,7 @@ from sparkweb.accounts.actor import Actor
 from sparkweb.accounts.models import NodeKey
 from sparkweb.accounts.services import ADMIN_NAME, admin_ensure
 from sparkweb.node_link.signatures import key_write
+from transcripts_app.sources import sources_default
 
 ACTOR = Actor(None, "prepare", "command")
 
@@ -38,6 +39,7 @@ class Command(BaseCommand):
         node_ensure(config.NODE_NAME, config.NODE_KEY_FILE)
         rules_ship()
         tools_load(ACTOR)
+        sources_default(config.NODE_NAME)
 
 
 def _migrations_wait(alias: str) -> bool:

@@ -1,0 +1,71 @@
+"""Words and tones of the import's pages."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from django import template
+
+register = template.Library()
+
+SOURCES = {
+    "follows": ("Followed", "good"),
+    "reads": ("Being read", "busy"),
+    "waits": ("Not read yet", "idle"),
+    "disabled": ("Disabled", "idle"),
+    "problem": ("Cannot be read", "bad"),
+}
+TRIGGERS = {
+    "follow": "A day of following",
+    "command": "By command",
+    "upload": "An upload",
+    "node": "A day of a node",
+}
+TONES = {"requested": "idle", "running": "busy", "done": "good", "failed": "bad"}
+REQUESTS = {
+    "upload": "Read an upload",
+    "restore": "Write a session back",
+    "session_delete": "Delete a session",
+    "prices_apply": "Apply prices",
+}
+
+
+@register.filter
+def source_word(state: str) -> str:
+    """How a source is, in words."""
+    return SOURCES[state][0]
+
+
+@register.filter
+def source_tone(state: str) -> str:
+    """The colour of it."""
+    return SOURCES[state][1]
+
+
+@register.filter
+def trigger_word(trigger: str) -> str:
+    """What had a run begin."""
+    return TRIGGERS.get(trigger, trigger)
+
+
+@register.filter
+def request_word(kind: str) -> str:
+    """What was asked for."""
+    return REQUESTS.get(kind, kind.replace("_", " ").capitalize())
+
+
+@register.filter
+def request_tone(state: str) -> str:
+    """The colour of a request."""
+    return TONES.get(state, "idle")
+
+
+@register.filter
+def shown(text: str) -> str:
+    """A text from a file's name or a bad line: control and direction characters are made visible."""
+    return "".join(
+        f"\\x{ord(letter):02x}"
+        if letter not in "\t" and unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        else letter
+        for letter in text
+    )

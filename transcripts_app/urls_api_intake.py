@@ -1,0 +1,46 @@
+from django.urls import re_path
+
+from transcripts_app import api_imports
+
+urlpatterns = [
+    re_path(
+        r"^transcripts/sources/?$", api_imports.TranscriptSources.as_view(), name="api_transcript_sources"
+    ),
+    re_path(
+        r"^transcripts/sources/(?P<number>[0-9]+)/?$",
+        api_imports.TranscriptSourceDetail.as_view(),
+        name="api_transcript_source",
+    ),
+    re_path(
+        r"^transcripts/archive/?$", api_imports.TranscriptArchive.as_view(), name="api_transcript_archive"
+    ),
+    re_path(r"^transcripts/imports/?$", api_imports.TranscriptRuns.as_view(), name="api_transcript_imports"),
+    re_path(
+        r"^transcripts/imports/(?P<number>[0-9]+)/?$",
+        api_imports.TranscriptRun.as_view(),
+        name="api_transcript_import",
+    ),
+    re_path(
+        r"^transcripts/imports/(?P<number>[0-9]+)/files/?$",
+        api_imports.TranscriptRunFiles.as_view(),
+        name="api_transcript_import_files",
+    ),
+    re_path(
+        r"^transcripts/imported-files/(?P<number>[0-9]+)/?$",
+        api_imports.TranscriptFileDetail.as_view(),
+        name="api_transcript_imported_file",
+    ),
+    re_path(
+        r"^transcripts/bad-lines/(?P<number>[0-9]+)/?$",
+        api_imports.TranscriptBadLine.as_view(),
+        name="api_transcript_bad_line",
+    ),
+    re_path(
+        r"^transcripts/requests/?$", api_imports.ArchiveRequests.as_view(), name="api_transcript_requests"
+    ),
+    re_path(
+        r"^transcripts/requests/(?P<number>[0-9]+)/?$",
+        api_imports.ArchiveRequestDetail.as_view(),
+        name="api_transcript_request",
+    ),
+]

@@ -1,0 +1,31 @@
+from django.urls import path
+
+from transcripts_app import views_imports
+
+urlpatterns = [
+    path("transcripts/imports/", views_imports.transcript_imports, name="transcript_imports"),
+    path(
+        "transcripts/imports/state/", views_imports.transcript_imports_state, name="transcript_imports_state"
+    ),
+    path("transcripts/imports/sources/", views_imports.transcript_source_add, name="transcript_source_add"),
+    path(
+        "transcripts/imports/sources/<int:number>/",
+        views_imports.transcript_source_change,
+        name="transcript_source_change",
+    ),
+    path(
+        "transcripts/imports/runs/<int:number>/",
+        views_imports.transcript_import_run,
+        name="transcript_import_run",
+    ),
+    path(
+        "transcripts/imports/files/<int:number>/",
+        views_imports.transcript_import_file,
+        name="transcript_import_file",
+    ),
+    path(
+        "transcripts/imports/bad-lines/<int:number>/",
+        views_imports.transcript_import_bad,
+        name="transcript_import_bad",
+    ),
+]
