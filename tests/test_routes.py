@@ -205,6 +205,7 @@ transcript_jump         GET   /transcripts/sessions/{uid}/jump/?kind=error&from=
 transcript_outline      GET   /transcripts/sessions/{uid}/outline/    viewer
 transcript_agent        GET   /transcripts/sessions/{uid}/agents/1/   viewer
 transcript_record       GET   /transcripts/sessions/{uid}/records/1/  viewer
+transcript_media        GET   /transcripts/sessions/{uid}/media/{uid}/0/    viewer
 transcript_raw          GET   /transcripts/sessions/{uid}/records/1/raw/    viewer
 transcript_whole        GET   /transcripts/sessions/{uid}/records/1/whole/  viewer
 transcript_projects     GET   /transcripts/projects/              viewer

@@ -42,12 +42,14 @@ def _refuse_change(request: HttpRequest) -> None:
 class ImportFileInline(ReadOnlyInline):
     model = ImportFile
     fields = ["file", "count"]
+    ordering = ["pk"]
     per_page = INLINE_ROWS
 
 
 class BadLineInline(ReadOnlyInline):
     model = BadLine
     fields = ["generation", "line", "start", "length", "reason"]
+    ordering = ["pk"]
     per_page = INLINE_ROWS
 
 

@@ -9,7 +9,7 @@ from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Sum
 from django.db.models.expressions import Combinable
 
 from transcripts_app.archive.models import Record, Session, ToolCall
-from transcripts_app.format.kinds import Kind
+from transcripts_app.format.kinds import READ, Kind
 from transcripts_app.format.record import blocks_of, uid_of
 from transcripts_app.store import RawLines
 from transcripts_app.thread import Thread, agents_of, thread_of
@@ -67,9 +67,16 @@ def records_of(thread: Thread) -> QuerySet[Record]:
     return Record.objects.filter(file__in=[file.pk for file in thread.files]).order_by("file", "line", "pk")
 
 
-def jump(thread: Thread, start: Record, kind: str, *, back: bool = False) -> Record | None:
-    """Return the next record of a kind behind `start` (before it, with `back`); None at the end."""
-    records = records_of(thread).filter(_kind(kind))
+def jump(
+    thread: Thread, start: Record, kind: str, *, back: bool = False, asides: bool = False
+) -> Record | None:
+    """Return the next record of a kind behind `start` (before it, with `back`); None at the end.
+
+    What a rewind left behind is passed over unless `asides`.
+    """
+    records = records_of(thread).filter(_kind(kind), is_twin=False)
+    if not asides:
+        records = records.filter(is_aside=False)
     here, beyond = Q(file=start.file_id), Q(file__gt=start.file_id)
     if back:
         earlier = Q(line__lt=start.line) & here | Q(file__lt=start.file_id)
@@ -98,7 +105,7 @@ def landmarks(
     wanted = {"prompt": PROMPTS, "error": Q(is_error=True)}.get(
         kind, PROMPTS | COMPACTIONS | Q(is_error=True)
     )
-    records = records_of(thread).filter(wanted)
+    records = records_of(thread).filter(wanted, is_aside=False, is_twin=False)
     if text:
         records = records.filter(preview__icontains=text)
     fields = ("pk", "kind", "preview", "is_error", "at_ms", "file", "line", "tool", "copy_of")
@@ -106,6 +113,11 @@ def landmarks(
     for one in found:
         one["is_prompt"] = not one["is_error"] and one["kind"] != Kind.COMPACT_BOUNDARY
     return found[:LANDMARKS_MOST], len(found) > LANDMARKS_MOST
+
+
+def asides_count(thread: Thread) -> int:
+    """Return how many messages of a thread a rewind left behind."""
+    return records_of(thread).filter(is_aside=True, kind__in=READ, is_twin=False).order_by().count()
 
 
 def files_changed(session: Session, text: str = "") -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from transcripts_app.archive.models import Record, Session, ToolCall, Transcript
 from transcripts_app.format.kinds import READ, Kind
 from transcripts_app.format.lines import LineBad
 from transcripts_app.format.record import blocks_of
-from transcripts_app.plain_view import record_view
+from transcripts_app.render.record import record_view
 from transcripts_app.render.view import Part, RecordView
 from transcripts_app.store import RawLines
 from transcripts_app.thread import Window
@@ -21,7 +21,6 @@ from transcripts_app.thread import Window
 LINE_MOST = 2 * 2**20  # bytes of a line that a page parses unasked
 RESULT_MOST = 256 * 2**10
 NOTES_MOST = 200
-TWIN_LINES = 400  # how far a steering text may be from its twin
 QUIET_SYSTEM = ("stop_hook_summary", "bridge_status", "turn_duration")
 QUIET_ATTACHMENTS = ("hook_", "deferred_tools", "task_reminder", "todo_reminder", "critical_system_reminder")
 
@@ -67,8 +66,8 @@ class Row:
     calls: list[ToolCall] = field(default_factory=list)
     agents: list[Agent] = field(default_factory=list)
     notes: Notes | None = None
+    asides: Notes | None = None  # messages that a rewind left behind
     origin: Session | None = None  # whose record this one copies
-    off_path: bool = False
     output: int | None = None  # the Record of a large output that lies in a file
 
     @property
@@ -89,28 +88,28 @@ class Drawn:
 
 
 class Reader:
-    """Draws records of one session for one request: it keeps unpacked blocks."""
+    """Draws records of one session for one request: it keeps unpacked blocks.
+
+    Records that a rewind left behind fold away unless `asides`; `opened` are sub-agents that show at
+    once, each at a window.
+    """
 
     def __init__(
-        self,
-        session: Session,
-        off_path: frozenset[int] = frozenset(),
-        opened: dict[int, int] | None = None,
+        self, session: Session, *, asides: bool = False, opened: dict[int, int] | None = None
     ) -> None:
-        self.session, self.off_path, self.opened = session, off_path, opened or {}
+        self.session, self.asides, self.opened = session, asides, opened or {}
         self.lines = RawLines()
 
     def window(self, window: Window) -> Drawn:
         """Draw one window."""
         records = Record.objects.filter(
-            file=window.file, line__gte=window.first, line__lte=window.last, generation=window.file.generation
+            file=window.file, line__gte=window.first, line__lte=window.last
         ).order_by("line", "pk")
         return self.draw(list(records))
 
     def draw(self, records: list[Record], *, all_kinds: bool = False) -> Drawn:
         """Draw records in their order; unless `all_kinds`, what is no reading folds into notes."""
-        twins = self._twins(records)
-        shown = [one for one in records if all_kinds or (is_read(one) and one.pk not in twins)]
+        shown = [one for one in records if all_kinds or self._shows(one)]
         raw = self._raw(shown, LINE_MOST)
         answered, elsewhere = self._answered(shown, raw)
         calls = self._calls([one for one in shown if one.pk not in answered])
@@ -127,10 +126,10 @@ class Reader:
                     agents = self._agents(mine)
                     output = next((outputs[one.result_file_id] for one in mine
                                    if one.result_file_id in outputs), None)  # fmt: skip
-                    rows.append(Row(record, view, mine, agents, None, origins.get(record.copy_of),
-                                    record.pk in self.off_path, output))  # fmt: skip
-            elif record.pk not in twins:
-                _note(rows, record)
+                    origin = origins.get(record.copy_of)
+                    rows.append(Row(record, view, mine, agents, origin=origin, output=output))
+            elif not record.is_twin:
+                _note(rows, record, self.asides)
         return Drawn(rows, elsewhere)
 
     def record(self, record: Record, *, whole: bool = True) -> Row:
@@ -144,11 +143,16 @@ class Reader:
             record, view, calls, self._agents(calls), origin=self._origins([record]).get(record.copy_of)
         )
 
-    def notes(self, file: TranscriptFile, first: int, last: int) -> list[Row]:
-        """Draw what folded away between two lines."""
-        near = Record.objects.filter(file=file, line__gte=first, line__lte=last, generation=file.generation)
-        quiet = [one for one in near.order_by("line", "pk")[:NOTES_MOST] if not is_read(one)]
-        return self.draw(quiet, all_kinds=True).rows
+    def notes(self, file: TranscriptFile, first: int, last: int, *, asides: bool = False) -> list[Row]:
+        """Draw what folded away between two lines: what a rewind left behind, or all else."""
+        near = Record.objects.filter(file=file, line__gte=first, line__lte=last).order_by("line", "pk")
+        folded = [one for one in near[:NOTES_MOST] if not one.is_twin and is_read(one) == asides]
+        if asides:
+            folded = [one for one in folded if one.is_aside]
+        return self.draw(folded, all_kinds=True).rows
+
+    def _shows(self, record: Record) -> bool:
+        return is_read(record) and not record.is_twin and (self.asides or not record.is_aside)
 
     def _agents(self, calls: list[ToolCall]) -> list[Agent]:
         return [Agent(one.agent_file, self.opened.get(one.agent_file.pk)) for one in calls if one.agent_file]
@@ -222,18 +226,6 @@ class Reader:
             return {}
         return dict(Record.objects.filter(file__in=files).values_list("file", "pk"))
 
-    def _twins(self, records: list[Record]) -> set[int]:
-        """Steering texts that an attachment says again: shown once."""
-        steering = [one for one in records if one.kind == Kind.QUEUE and one.type == "queue-operation"]
-        if not steering:
-            return set()
-        near = Record.objects.filter(
-            file=steering[0].file_id, type="attachment", subtype="queued_command",
-            line__gte=steering[0].line - TWIN_LINES, line__lte=steering[-1].line + TWIN_LINES,
-        )  # fmt: skip
-        said = set(near.values_list("preview", flat=True))
-        return {one.pk for one in steering if one.subtype == "remove" and one.preview in said}
-
 
 def _view(
     record: Record, raw: dict[str, Any] | None, results: dict[str, dict[str, Any]], calls: list[ToolCall]
@@ -259,16 +251,20 @@ def is_read(record: Record) -> bool:
     return kind != Kind.ATTACHMENT or not record.subtype.startswith(QUIET_ATTACHMENTS)
 
 
-def _note(rows: list[Row], record: Record) -> None:
+def _note(rows: list[Row], record: Record, asides: bool) -> None:
     """Fold a record into what it follows; the first ones of a window stand alone."""
-    name = Kind(record.kind).name.lower()
     if not rows:
         rows.append(Row(None, None))
-    notes = rows[-1].notes
-    if notes is None:
-        notes = rows[-1].notes = Notes(record.file_id, record.line, record.line)
+    row, fresh = rows[-1], Notes(record.file_id, record.line, record.line)
+    if record.is_aside and not asides:
+        row.asides = notes = row.asides or fresh
+        name = "aside" if is_read(record) else ""
+    else:
+        row.notes = notes = row.notes or fresh
+        name = Kind(record.kind).name.lower()
     notes.last = record.line
-    notes.kinds[name] += 1
+    if name:
+        notes.kinds[name] += 1
 
 
 def _tool_ids(record: dict[str, Any]) -> list[str]:
@@ -279,6 +275,7 @@ def _tool_ids(record: dict[str, Any]) -> list[str]:
 
 
 NOUNS = {
+    "aside": ("message left by rewinding", "messages left by rewinding"),
     "meta": ("note to the model", "notes to the model"),
     "progress": ("line of progress", "lines of progress"),
     "snapshot": ("file snapshot", "file snapshots"), "title": ("title", "titles"),

@@ -14,6 +14,7 @@ urlpatterns = [
     path(SESSION + "outline/", views_reading.transcript_outline, name="transcript_outline"),
     path(SESSION + "agents/<int:file>/", views_reading.transcript_agent, name="transcript_agent"),
     path(SESSION + "records/<str:record>/", views_reading.transcript_record, name="transcript_record"),
+    path(SESSION + "media/<str:uid>/<int:place>/", views_raw.transcript_media, name="transcript_media"),
     path(SESSION + "records/<str:record>/raw/", views_raw.transcript_raw, name="transcript_raw"),
     path(SESSION + "records/<str:record>/whole/", views_reading.transcript_whole, name="transcript_whole"),
 ]

@@ -9,10 +9,11 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from transcripts_app.archive.models import Record
+from transcripts_app.archive.models import Record, Session
 from transcripts_app.format.kinds import Kind
 from transcripts_app.format.lines import LineBad, line_read, text_clean
 from transcripts_app.landmarks import record_of
+from transcripts_app.render.media import PLACES_MOST, media_at
 from transcripts_app.store import RawLines
 from transcripts_app.views_reading import session_or_404
 
@@ -36,6 +37,37 @@ def transcript_raw(request: HttpRequest, key: str, record: str) -> HttpResponse:
         "is_cut": len(text) > SHOWN_CHARACTERS, "uuid": uuid_text(found),
     }  # fmt: skip
     return render(request, "transcripts_app/raw.html", context)
+
+
+@require_safe
+def transcript_media(request: HttpRequest, key: str, uid: str, place: int) -> HttpResponse:
+    """A picture or document inside of a record: only what its first bytes say that it is."""
+    session = session_or_404(request, key)
+    found = _by_uid(session, uid)
+    media = media_at(RawLines().json(found), min(place, PLACES_MOST)) if found else None
+    if media is None or not media.type:
+        raise Http404("There is no such picture.")
+    try:
+        response = HttpResponse(media.bytes(), content_type=media.type)
+    except ValueError as error:
+        raise Http404(f"The picture {error}") from None
+    way = "inline" if media.is_image else "attachment"
+    response["Content-Disposition"] = f'{way}; filename="{uid[:12]}-{place}.{media.type.partition("/")[2]}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response["Cache-Control"] = "private, max-age=86400"
+    return response
+
+
+def _by_uid(session: Session, uid: str) -> Record | None:
+    """A record of the session by the 16 bytes of its uuid, in hexadecimal."""
+    try:
+        wanted = bytes.fromhex(uid)
+    except ValueError:
+        return None
+    if len(wanted) != 16:
+        return None
+    return Record.objects.filter(uid=wanted, session=session).order_by("pk").first()
 
 
 def line_response(record: Record, data: bytes) -> HttpResponse:

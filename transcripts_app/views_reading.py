@@ -14,7 +14,6 @@ from sparkweb.accounts.models import User
 from transcripts_app import landmarks
 from transcripts_app.access import session_of
 from transcripts_app.archive.models import Record, Session, TranscriptFile
-from transcripts_app.branches_off import off_path_of
 from transcripts_app.reading import Agent, Reader
 from transcripts_app.thread import Thread, agents_loose, lines_known, thread_of, thread_of_agent
 
@@ -31,14 +30,15 @@ def transcript_session(request: HttpRequest, key: str) -> HttpResponse:
     session = session_or_404(request, key)
     thread = thread_of(session)
     place = _place(request, session, thread)
-    reader = Reader(session, off_path_of(thread), place.opened)
+    asides = "asides" in request.GET
+    reader = Reader(session, asides=asides, opened=place.opened)
     window = thread.window(place.window)
     loose = [] if thread.of_agents else agents_loose(session)
     context = {
         "session": session, "thread": thread, "number": place.window,
         "rows": reader.window(window).rows if window else [],
         "at": request.GET.get("at", "") if place.opened or "at" in request.GET else "",
-        "lines_known": lines_known(session), "off_path": len(reader.off_path),
+        "lines_known": lines_known(session), "asides": asides,
         "loose": [Agent(file, place.opened.get(file.pk)) for file in loose],
         "opened": _opened_text(place.opened), "figures_templates": FIGURES,
     }  # fmt: skip
@@ -59,7 +59,7 @@ def transcript_session_part(request: HttpRequest, key: str) -> HttpResponse:
     window = thread.window(number)
     if window is None:
         raise Http404("The session has no such window.")
-    reader = Reader(session, off_path_of(thread))
+    reader = Reader(session, asides="asides" in request.GET)
     context = {"session": session, "number": number, "rows": reader.window(window).rows}
     return render(request, "transcripts_app/_window.html", context)
 
@@ -70,7 +70,7 @@ def _grown(request: HttpRequest, session: Session, number: int, since: int) -> H
     if known == since:
         return HttpResponse(status=204)
     thread = thread_of(session)
-    reader = Reader(session, off_path_of(thread))
+    reader = Reader(session, asides="asides" in request.GET)
     drawn = []
     elsewhere: list[int] = []
     for one in range(number, min(number + GROWN_MOST, thread.windows)):
@@ -94,7 +94,7 @@ def _notes(request: HttpRequest, session: Session) -> HttpResponse:
     found = session.files.filter(pk=file).first()
     if found is None:
         raise Http404("The session has no such file.")
-    rows = Reader(session).notes(found, first, last)
+    rows = Reader(session).notes(found, first, last, asides="asides" in request.GET)
     return render(request, "transcripts_app/_rows.html", {"session": session, "rows": rows})
 
 
@@ -108,7 +108,7 @@ def transcript_agent(request: HttpRequest, key: str, file: int) -> HttpResponse:
     number = min(_number(request, "window"), thread.windows - 1)
     opened = _opened_read(request.GET.get("open", ""))
     window = thread.window(number)
-    rows = Reader(session, frozenset(), opened).window(window).rows if window else []
+    rows = Reader(session, opened=opened).window(window).rows if window else []
     context = {
         "session": session, "file": found, "thread": thread, "number": number, "rows": rows,
         "opened": request.GET.get("open", "")[:200],
@@ -125,7 +125,8 @@ def transcript_jump(request: HttpRequest, key: str) -> HttpResponse:
     if kind not in landmarks.JUMPS or start is None:
         raise Http404("There is no such place.")
     thread = thread_of(session)
-    found = landmarks.jump(thread, start, kind, back="back" in request.GET)
+    asides = "asides" in request.GET
+    found = landmarks.jump(thread, start, kind, back="back" in request.GET, asides=asides)
     if found is None:
         return HttpResponse(status=204)
     return JsonResponse({"record": found.pk, "window": thread.window_of(found)})
@@ -150,7 +151,10 @@ def transcript_outline(request: HttpRequest, key: str) -> HttpResponse:
         found, more = landmarks.landmarks(thread, tab, text, after)
         for one in found:
             one["window"] = thread.window_of(Record(file_id=one["file"], line=one["line"]))
-        context |= {"landmarks": found, "more": after + len(found) if more else 0, "after": after}
+        context |= {
+            "landmarks": found, "more": after + len(found) if more else 0,
+            "asides": 0 if after or text else landmarks.asides_count(thread),
+        }  # fmt: skip
     return render(request, "transcripts_app/_outline.html", context)
 
 
@@ -162,7 +166,8 @@ def transcript_record(request: HttpRequest, key: str, record: str) -> HttpRespon
     if found is None:
         raise Http404("The session has no such message.")
     where = reverse("transcript_session", args=[session.key])
-    return HttpResponseRedirect(f"{where}?at={found.pk}#r{found.pk}")
+    asides = "&asides=1" if found.is_aside else ""
+    return HttpResponseRedirect(f"{where}?at={found.pk}{asides}#r{found.pk}")
 
 
 @never_cache

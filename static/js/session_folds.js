@@ -47,8 +47,7 @@ document.addEventListener("click", async (event) => {
 async function whole(button) {
   const article = button.closest("article");
   const fresh = (await fragment(button.dataset.whole)).querySelector("article");
-  const notes = article.querySelector(":scope > .tr-notes");
-  if (notes) fresh.append(notes);
+  fresh.append(...article.querySelectorAll(":scope > .tr-notes"));
   article.replaceWith(fresh);
   settle(fresh);
   fresh.tabIndex = -1;

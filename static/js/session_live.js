@@ -21,7 +21,7 @@ export function follow(thread, windows) {
   };
 
   async function ask() {
-    const url = `${thread.dataset.part}?window=${windows.last}&since=${thread.dataset.lines}`;
+    const url = `${thread.dataset.part}window=${windows.last}&since=${thread.dataset.lines}`;
     const answer = await fetch(url, { headers: { "HX-Request": "true" } });
     if (answer.status === 204 || !answer.ok) {
       quiet += 1;

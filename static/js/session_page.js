@@ -57,7 +57,7 @@ async function go(kind, back) {
   if (kind === "start" || kind === "end") return goEdge(kind);
   const from = here();
   if (!from) return;
-  const answer = await fetch(`${thread.dataset.jumpUrl}?kind=${kind}&from=${from.dataset.record}${back ? "&back=1" : ""}`);
+  const answer = await fetch(`${thread.dataset.jumpUrl}kind=${kind}&from=${from.dataset.record}${back ? "&back=1" : ""}`);
   if (answer.status === 204) return announce(`No ${back ? "earlier" : "further"} ${kind}`);
   if (!answer.ok) return;
   const { record, window: number } = await answer.json();

@@ -92,7 +92,7 @@ export class Windows {
     const section = this.sections[number];
     section.dataset.state = "loading";
     try {
-      const fresh = await fragment(`${this.part}?window=${number}`);
+      const fresh = await fragment(`${this.part}window=${number}`);
       section.replaceChildren(...fresh.querySelector(".tw").childNodes);
       section.style.height = "";
       section.dataset.state = "loaded";

@@ -12,7 +12,6 @@ from django.utils import timezone
 from sparkweb.templatetags.sparkweb import UNKNOWN
 from transcripts_app.archive.models import Session, moment
 from transcripts_app.reading import Row
-from transcripts_app.render.view import Part
 
 register = template.Library()
 
@@ -74,14 +73,8 @@ def errors_of(session: Session) -> int:
 
 
 @register.filter
-def part_template(part: Part) -> str:
-    """The path of the template that draws a part."""
-    return f"transcripts_app/parts/_{part.template}.html"
-
-
-@register.filter
 def row_stamp(row: Row) -> str:
     """A text that differs when a drawn record has to be drawn anew: a result came, or notes were added."""
     results = ".".join(str(call.result_id or 0) for call in row.calls)
     agents = ".".join(str(agent.file.lines) for agent in row.agents)
-    return f"{results}-{agents}-{row.notes.last if row.notes else 0}-{int(row.off_path)}"
+    return f"{results}-{agents}-{row.notes.last if row.notes else 0}-{row.asides.last if row.asides else 0}"
