@@ -28,7 +28,7 @@ ATTRIBUTES = {
     "start", "tabindex", "target", "title", "type", "width", "href", "src", "style",
 }  # fmt: skip
 STYLE = re.compile(r"--ansi-[fb]:#[0-9a-f]{6}(;--ansi-b:#[0-9a-f]{6})?")
-CLASS = re.compile(r"tp-[a-z-]+|tr-more|ansi-(f|b)\d{0,2}|ansi-[a-z]+|icon|chevron|hl|tag|bad|warn|good|busy|btn|btn-sm|btn-quiet"
+CLASS = re.compile(r"tp-[a-z-]+|is-words|tr-more|ansi-(f|b)\d{0,2}|ansi-[a-z]+|icon|chevron|hl|tag|bad|warn|good|busy|btn|btn-sm|btn-quiet"
                    r"|mono|faint|small|strong|muted")  # fmt: skip
 LINK = re.compile(r"https?://|mailto:", re.IGNORECASE)
 PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+")

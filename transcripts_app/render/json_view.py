@@ -13,6 +13,7 @@ ITEMS_MOST = 200
 TEXT_MOST = 4_000
 WHOLE_TEXT_MOST = 200_000
 BASE64_SHOWN = 60
+LINE_MOST = 72
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?')
 
@@ -20,7 +21,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\
 def json_text(value: Any, *, whole: bool = False) -> str:
     """Return a JSON value, indented; what is nested deeply, or long, is shortened, and says so."""
     pruned = _pruned(value, DEPTH_MOST if not whole else 4 * DEPTH_MOST, whole)
-    return json.dumps(pruned, indent=2, ensure_ascii=False, default=str)
+    return _written(pruned, "")
 
 
 def json_cut(value: Any, *, whole: bool = False, lines: int = 60) -> Cut:
@@ -42,6 +43,21 @@ def json_html(text: str) -> str:
             out.append(f'<span class="{kind}">{esc(token)}</span>')
     out.append(esc(text[at:]))
     return "".join(out)
+
+
+def _written(value: Any, indent: str) -> str:
+    """Indented, but what fits into a short line stays in one."""
+    line = json.dumps(value, ensure_ascii=False, default=str)
+    if len(line) + len(indent) <= LINE_MOST or not isinstance(value, dict | list):
+        return line
+    inner = indent + "  "
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(inner + _written(item, inner) for item in value) + f"\n{indent}]"
+    rows = (
+        f"{inner}{json.dumps(name, ensure_ascii=False)}: {_written(item, inner)}"
+        for name, item in value.items()
+    )
+    return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
 
 
 def _pruned(value: Any, depth: int, whole: bool) -> Any:

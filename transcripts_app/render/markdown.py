@@ -8,7 +8,7 @@ list of tags and classes, whatever the first two have missed.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +21,9 @@ from markdown_it.token import Token
 from transcripts_app.render.code import CLASSES, code_html, language_name, language_of
 from transcripts_app.render.values import esc
 
+KEPT_MOST = 4_000  # characters of a text that is remembered
+PIECE_MOST = 16_000
+BRACKETS_MOST = 2_000
 SCHEMES = ("http", "https", "mailto")
 TAGS = {
     "a", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol",
@@ -52,7 +55,24 @@ _CLEANER = nh3.Cleaner(
 
 def markdown_html(text: str) -> str:
     """Return Markdown as HTML without scripts, styles, ids, forms, pictures or anything else that acts."""
-    return _kept(text) if len(text) < 4000 else _made(text)
+    if len(text) < KEPT_MOST:
+        return _kept(text)
+    return "".join(_made(piece) for piece in _pieces(text))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Split a long text at empty lines outside of code: the parser's worst time grows with the square."""
+    lines: list[str] = []
+    size, is_code = 0, False
+    for line in text.split("\n"):
+        if line.lstrip().startswith(("```", "~~~")):
+            is_code = not is_code
+        lines.append(line)
+        size += len(line) + 1
+        if size >= PIECE_MOST and (size >= 2 * PIECE_MOST or (not line.strip() and not is_code)):
+            yield "\n".join(lines)
+            lines, size = [], 0
+    yield "\n".join(lines)
 
 
 def cleaned(html: str) -> str:
@@ -66,6 +86,9 @@ def _kept(text: str) -> str:
 
 
 def _made(text: str) -> str:
+    if text.count("[") > BRACKETS_MOST or len(text) > 4 * PIECE_MOST:
+        # The parser looks for the end of each of them: such a text is no prose.
+        return f"<pre>{esc(text)}</pre>"
     return cleaned(_PARSER.render(text.replace("\0", "\ufffd")))
 
 

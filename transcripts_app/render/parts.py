@@ -11,7 +11,7 @@ from transcripts_app.render.json_view import json_cut, json_html
 from transcripts_app.render.markdown import markdown_html
 from transcripts_app.render.media import Media, data_url, media_of
 from transcripts_app.render.terminal import terminal_html
-from transcripts_app.render.values import cut, esc, mapping, short, text
+from transcripts_app.render.values import cut, mapping, short, text
 from transcripts_app.render.view import Part
 
 READ_LINES = 60  # of a file that was read
@@ -24,8 +24,7 @@ SAVED = re.compile(r"(?:Full output|Output) (?:saved to|was written to): ?([^\n<
 def markdown_part(value: str, *, whole: bool = False, label: str = "", folded: bool = False) -> Part:
     """Markdown, sanitised."""
     shown = cut(value, whole)
-    html = markdown_html(shown.text) if len(shown.text) <= 200_000 else f"<p>{esc(shown.text)}</p>"
-    return Part("markdown", {"html": html}, folded, shown.is_cut, label, shown.size)
+    return Part("markdown", {"html": markdown_html(shown.text)}, folded, shown.is_cut, label, shown.size)
 
 
 def text_part(

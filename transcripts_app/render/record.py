@@ -6,6 +6,7 @@ texts are escaped, Markdown is sanitised, links are http, https or mailto.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from transcripts_app.format.kinds import Kind
@@ -28,6 +29,7 @@ from transcripts_app.render.values import items, mapping, record_clean, short, t
 from transcripts_app.render.view import Part, RecordView
 
 BLOCKS_MOST = 200
+_UNMARKED = re.compile(r"[`*#]+")
 INTERRUPTED = "[Request interrupted by user"
 
 
@@ -187,7 +189,7 @@ def _thinking(words: str, whole: bool) -> Part:
     if not words.strip():
         return note_part("Thinking, of which only the signature was kept", icon="brain")
     part = markdown_part(words, whole=whole, folded=True)
-    part.template, part.label = "thinking", short(words.lstrip("*# \n"), 140)
+    part.template, part.label = "thinking", short(_UNMARKED.sub("", words[:600]).lstrip(), 140)
     return part
 
 

@@ -50,6 +50,7 @@ VIEWS: dict[str, Callable[[Use], Drawn]] = {
 NAMES = {"Task": "Agent", "exit_plan_mode": "Plan", "ExitPlanMode": "Plan", "AskUserQuestion": "Question",
          "TodoWrite": "To do", "web_search": "WebSearch", "web_fetch": "WebFetch"}  # fmt: skip
 STATES = {"error": "failed", "rejected": "refused by the user", "interrupted": "interrupted"}
+IN_WORDS = {"Bash", "Task", "Agent", "TodoWrite", "TaskCreate", "TaskList", "ExitPlanMode", "AskUserQuestion"}
 SHORT_MOST = 200  # characters of a value that stands beside its name
 ROWS_MOST = 12
 
@@ -67,10 +68,10 @@ def tool_part(
     if result is not None and not (drawn.has_result and (use.done or name == "Bash")):
         parts = [*parts, *_result(result, whole, inline)]
     server, tool = mcp_name(name)
-    state = result.state if result else "open"
+    state = result.state if result else "" if block.get("type") == "server_tool_use" else "open"
     data = {
         "name": NAMES.get(name, short(tool, 80)), "server": short(server, 60), "tool_use_id": use.id,
-        "icon": drawn.icon if not server else "plug", "detail": drawn.detail,
+        "icon": drawn.icon if not server else "plug", "detail": drawn.detail, "is_words": name in IN_WORDS,
         "state": state, "state_text": STATES.get(state, ""),
     }  # fmt: skip
     return Part("tool", data, parts=parts)

@@ -44,8 +44,8 @@ def read(use: Use) -> Drawn:
         total, number = count(file, "totalLines"), content.count("\n") + 1
         drawn.detail += f" · lines {first:,}–{first + number - 1:,}" + (f" of {total:,}" if total else "")
         drawn.parts = [_file_lines(content, path, first, use.whole)]
-    elif isinstance(use.result.content, str) and (numbered := numbered_lines(use.result.content)):
-        first, content = numbered
+    elif isinstance(use.result.content, str) and (told := numbered_lines(use.result.content)):
+        first, content = told
         drawn.detail += f" · lines {first:,}–{first + content.count(chr(10)):,}"
         drawn.parts = [_file_lines(content, path, first, use.whole)]
     else:
@@ -56,8 +56,13 @@ def read(use: Use) -> Drawn:
 def _file_lines(content: str, path: str, first: int, whole: bool) -> Part:
     part = lines_part(content, language_of_path(path), first, whole=whole, folded=not whole)
     number = content.count("\n") + 1
-    part.label = f"{number:,} lines" if number > 1 else "1 line"
+    part.label = numbered(number, "line") if part.is_folded else ""
     return part
+
+
+def numbered(number: int, noun: str) -> str:
+    """`1 line`, `1,204 lines`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def numbered_lines(content: str) -> tuple[int, str] | None:
@@ -123,9 +128,11 @@ def write(use: Use) -> Drawn:
         _totals(drawn)
         return drawn
     number = content.count("\n") + (not content.endswith("\n") and bool(content))
-    drawn.detail += f" · {'new file, ' if text(use.told, 'type') == 'create' else ''}{number:,} lines"
+    is_new = text(use.told, "type") == "create"
+    drawn.detail += f" · {'new file, ' if is_new else ''}{numbered(number, 'line')}"
     if path.endswith((".md", ".markdown")):
-        drawn.parts = [markdown_part(content, whole=use.whole, folded=number > 40, label=f"{number:,} lines")]
+        label = numbered(number, "line") if number > 40 else ""
+        drawn.parts = [markdown_part(content, whole=use.whole, folded=number > 40, label=label)]
     else:
         drawn.parts = [lines_part(content, language_of_path(path), whole=use.whole)]
     return drawn
@@ -177,8 +184,8 @@ def found_files(names: list[Any], use: Use, note: str = "") -> Part:
     ]
     data = {"groups": groups, "total": len(paths), "note": note, "matches": []}
     is_folded = len(paths) > 12 and not use.whole
-    label = f"{len(paths):,} files" if len(paths) != 1 else "1 file"
-    return Part("found", data, is_folded, len(paths) > most, label, f"{len(paths):,} files")
+    words = numbered(len(paths), "file")
+    return Part("found", data, is_folded, len(paths) > most, words if is_folded else "", words)
 
 
 def _matches(content: str, use: Use) -> Part:
@@ -199,9 +206,11 @@ def _matches(content: str, use: Use) -> Part:
             groups.append({"path": short(path), "lines": []})
         groups[-1]["lines"].append((number, words, mark == ":"))
     number = count(use.told, "numMatches") or count(use.told, "numLines") or content.count("\n") + 1
-    label = f"{number:,} lines" if number != 1 else "1 line"
     data = {"groups": [], "matches": groups, "total": number, "note": ""}
-    return Part("found", data, number > 12 and not use.whole, shown.is_cut, label, shown.size)
+    is_folded = number > 12 and not use.whole
+    return Part(
+        "found", data, is_folded, shown.is_cut, numbered(number, "line") if is_folded else "", shown.size
+    )
 
 
 def glob(use: Use) -> Drawn:

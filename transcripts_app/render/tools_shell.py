@@ -30,7 +30,7 @@ def bash(use: Use) -> Drawn:
     seconds = count(use.given, "timeout")
     if seconds and not data["background"]:
         data["timeout"] = f"{seconds / 1000:g} s"
-    return Drawn(description or short(command, 120), [part, *more], is_run, "terminal-2")
+    return Drawn(description, [part, *more], is_run, "terminal-2")
 
 
 def _result(use: Use, part: Part) -> list[Part]:
