@@ -218,6 +218,13 @@ transcript_source_change  POST  /transcripts/imports/sources/1/    admin
 transcript_import_run     GET   /transcripts/imports/runs/1/       admin
 transcript_import_file    GET   /transcripts/imports/files/1/      viewer
 transcript_import_bad     GET   /transcripts/imports/bad-lines/1/  viewer
+transcript_branches     GET   /transcripts/sessions/{uid}/branches/   viewer
+transcript_context      GET   /transcripts/sessions/{uid}/context/    viewer
+transcript_files        GET   /transcripts/sessions/{uid}/files/?path=/a  viewer
+transcript_blame        GET   /transcripts/blame/?path=/a         viewer
+transcript_blame_paths  GET   /transcripts/blame/paths/?path=a    viewer
+transcript_errors       GET   /transcripts/errors/                viewer
+transcript_error        GET   /transcripts/errors/{uid}/          viewer
 """
 API = """
 schema                       GET     /api/schema/                        viewer
@@ -407,6 +414,15 @@ api_transcript_imported_file GET     /api/transcripts/imported-files/1   viewer
 api_transcript_bad_line      GET     /api/transcripts/bad-lines/1        viewer
 api_transcript_requests      GET     /api/transcripts/requests           viewer
 api_transcript_request       GET     /api/transcripts/requests/1         viewer
+api_transcript_branches      GET     /api/transcripts/sessions/{uid}/branches          viewer
+api_transcript_branch_pair   GET     /api/transcripts/sessions/{uid}/branches/compare  viewer
+api_transcript_context       GET     /api/transcripts/sessions/{uid}/context           viewer
+api_transcript_changed_files GET     /api/transcripts/sessions/{uid}/changed-files     viewer
+api_transcript_file_at       GET     /api/transcripts/sessions/{uid}/changed-files/at  viewer
+api_transcript_blame         GET     /api/transcripts/blame              viewer
+api_transcript_blame_paths   GET     /api/transcripts/blame/paths        viewer
+api_transcript_errors        GET     /api/transcripts/errors             viewer
+api_transcript_error         GET     /api/transcripts/errors/{uid}       viewer
 """
 # What nodes send, signed with their keys: no user, key or cookie opens it (tests/link/test_http_auth.py).
 NODES = """

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from transcripts_app import views_media, views_projects, views_raw, views_reading, views_sessions
+from transcripts_app.urls_insight import urlpatterns as insight_urls
 
 SESSION = "transcripts/sessions/<str:key>/"
 
@@ -18,4 +19,5 @@ urlpatterns = [
     path(SESSION + "media/<str:uid>/<int:place>/", views_raw.transcript_media, name="transcript_media"),
     path(SESSION + "records/<str:record>/raw/", views_raw.transcript_raw, name="transcript_raw"),
     path(SESSION + "records/<str:record>/whole/", views_reading.transcript_whole, name="transcript_whole"),
+    *insight_urls,
 ]

@@ -1,6 +1,7 @@
 from django.urls import re_path
 
 from transcripts_app import api_sessions
+from transcripts_app.urls_insight import api_urlpatterns as insight_urls
 
 SESSION = r"^transcripts/sessions/(?P<key>[0-9a-z]{1,16})"
 
@@ -36,4 +37,5 @@ urlpatterns = [
         api_sessions.TranscriptFileBytes.as_view(),
         name="api_transcript_file",
     ),
+    *insight_urls,
 ]

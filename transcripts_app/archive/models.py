@@ -219,7 +219,10 @@ class Record(ArchiveModel):
     is_twin = models.BooleanField(default=False)  # says what another record says too (queue-operation)
 
     class Meta(ArchiveModel.Meta):
-        indexes = [models.Index(fields=["file", "line"], name="archive_record_place")]
+        indexes = [
+            models.Index(fields=["file", "line"], name="archive_record_place"),
+            models.Index(fields=["subtype"], condition=models.Q(is_error=True), name="archive_record_error"),
+        ]
 
     @property
     def at(self) -> datetime | None:
@@ -246,6 +249,16 @@ class ToolCall(ArchiveModel):
     agent_file = models.ForeignKey(TranscriptFile, models.DO_NOTHING, null=True, related_name="+")
     result_file = models.ForeignKey(TranscriptFile, models.DO_NOTHING, null=True, related_name="+")
     output_name = models.TextField(default="")  # of the file in tool-results that its result names
+
+    class Meta(ArchiveModel.Meta):
+        indexes = [
+            models.Index(fields=["started_ms"], condition=models.Q(is_error=True), name="archive_call_error"),
+            models.Index(
+                fields=["path"],
+                condition=models.Q(operation__in=("write", "edit")),
+                name="archive_call_change",
+            ),
+        ]
 
 
 class Title(ArchiveModel):
