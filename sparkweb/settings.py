@@ -387,6 +387,20 @@ SANDBOX_SESSION_MB_MOST = env_int(
 SANDBOX_SESSIONS = env_int(
     "SPARKWEB_SANDBOX_SESSIONS", 8, "Tool sessions that one user may have at once.", low=1, high=1000
 )
+TRANSCRIPT_UPLOAD_MB = env_int(
+    "SPARKWEB_TRANSCRIPT_UPLOAD_MB",
+    2048,
+    "Largest file (MiB) of transcripts that may be uploaded.",
+    low=1,
+    high=1_048_576,
+)
+TRANSCRIPT_UNPACKED_MB = env_int(
+    "SPARKWEB_TRANSCRIPT_UNPACKED_MB",
+    10_240,
+    "How large (MiB) an uploaded archive of transcripts may become when it is unpacked.",
+    low=1,
+    high=10_485_760,
+)
 CURRENCY = env_str("SPARKWEB_CURRENCY", "€", "Currency of the price.")
 HISTORY_TIERS = tiers_make(
     raw=HOUR * env_int("SPARKWEB_HISTORY_SECONDS_HOURS", 1, "Hours of history in seconds.", low=1, high=48),

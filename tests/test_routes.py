@@ -217,6 +217,8 @@ transcript_source_add     POST  /transcripts/imports/sources/      admin
 transcript_source_change  POST  /transcripts/imports/sources/1/    admin
 transcript_import_run     GET   /transcripts/imports/runs/1/       admin
 transcript_import_file    GET   /transcripts/imports/files/1/      viewer
+transcript_upload         GET   /transcripts/upload/               operator
+transcript_upload_list    GET   /transcripts/upload/list/          operator
 transcript_import_bad     GET   /transcripts/imports/bad-lines/1/  viewer
 transcript_branches     GET   /transcripts/sessions/{uid}/branches/   viewer
 transcript_context      GET   /transcripts/sessions/{uid}/context/    viewer
@@ -412,6 +414,11 @@ api_transcript_import        GET     /api/transcripts/imports/1          admin
 api_transcript_import_files  GET     /api/transcripts/imports/1/files    admin
 api_transcript_imported_file GET     /api/transcripts/imported-files/1   viewer
 api_transcript_bad_line      GET     /api/transcripts/bad-lines/1        viewer
+api_transcript_uploads       GET     /api/transcripts/uploads            operator
+api_transcript_uploads       POST    /api/transcripts/uploads            operator
+api_transcript_upload        GET     /api/transcripts/uploads/{uid}      operator
+api_transcript_upload        DELETE  /api/transcripts/uploads/{uid}      operator
+api_transcript_upload_content PUT    /api/transcripts/uploads/{uid}/content operator
 api_transcript_requests      GET     /api/transcripts/requests           viewer
 api_transcript_request       GET     /api/transcripts/requests/1         viewer
 api_transcript_branches      GET     /api/transcripts/sessions/{uid}/branches          viewer
@@ -465,6 +472,7 @@ ADMIN_TABLES = {
     "sandbox_app.selftest",
     "archive.importrun", "archive.project", "archive.session", "archive.source", "archive.transcriptfile",
     "transcripts_app.archiverequest", "transcripts_app.transcriptsource",
+    "transcripts_app.transcriptupload",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 

@@ -1,6 +1,6 @@
 from django.urls import re_path
 
-from transcripts_app import api_imports
+from transcripts_app import api_imports, api_uploads
 
 urlpatterns = [
     re_path(
@@ -42,5 +42,18 @@ urlpatterns = [
         r"^transcripts/requests/(?P<number>[0-9]+)/?$",
         api_imports.ArchiveRequestDetail.as_view(),
         name="api_transcript_request",
+    ),
+    re_path(
+        r"^transcripts/uploads/?$", api_uploads.TranscriptUploads.as_view(), name="api_transcript_uploads"
+    ),
+    re_path(
+        r"^transcripts/uploads/(?P<uid>[0-9a-f]{16})/?$",
+        api_uploads.TranscriptUploadDetail.as_view(),
+        name="api_transcript_upload",
+    ),
+    re_path(
+        r"^transcripts/uploads/(?P<uid>[0-9a-f]{16})/content/?$",
+        api_uploads.TranscriptUploadContent.as_view(),
+        name="api_transcript_upload_content",
     ),
 ]

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from transcripts_app import views_imports
+from transcripts_app import views_imports, views_uploads
 
 urlpatterns = [
     path("transcripts/imports/", views_imports.transcript_imports, name="transcript_imports"),
@@ -28,4 +28,6 @@ urlpatterns = [
         views_imports.transcript_import_bad,
         name="transcript_import_bad",
     ),
+    path("transcripts/upload/", views_uploads.transcript_upload, name="transcript_upload"),
+    path("transcripts/upload/list/", views_uploads.transcript_upload_list, name="transcript_upload_list"),
 ]

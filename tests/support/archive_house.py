@@ -36,7 +36,7 @@ class ArchiveHouse:
     def manage(self, *words: str) -> str:
         done = subprocess.run(
             [sys.executable, "manage.py", *words], cwd=REPOSITORY, env=self.environment, capture_output=True,
-            text=True, timeout=120,
+            text=True, timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -24,6 +24,7 @@ from transcripts_app.importing.requests import handlers_load, request_next, requ
 from transcripts_app.importing.state import StateFile
 from transcripts_app.importing.writer import ArchiveBusy, ArchiveFull, Writer
 from transcripts_app.sources import sources_default, sources_local
+from transcripts_app.uploads import uploads_tidy
 
 log = structlog.get_logger(__name__)
 
@@ -104,6 +105,7 @@ class ArchiveProcess:
         if now - self._prune_at >= PRUNE_SECONDS:
             self._prune_at = now
             requests_prune()
+            uploads_tidy()
         if now - self._sources_at < SOURCES_SECONDS:
             return
         self._sources_at = now

@@ -21,6 +21,12 @@ TRIGGERS = {
     "upload": "An upload",
     "node": "A day of a node",
 }
+UPLOADS = {
+    "receiving": "Being received",
+    "requested": "Waits to be read",
+    "running": "Being read",
+    "gone": "Read earlier",
+}
 TONES = {"requested": "idle", "running": "busy", "done": "good", "failed": "bad"}
 REQUESTS = {
     "upload": "Read an upload",
@@ -52,6 +58,12 @@ def trigger_word(trigger: str) -> str:
 def request_word(kind: str) -> str:
     """What was asked for."""
     return REQUESTS.get(kind, kind.replace("_", " ").capitalize())
+
+
+@register.filter
+def upload_word(state: str) -> str:
+    """How an upload is, in words."""
+    return UPLOADS.get(state, state.capitalize())
 
 
 @register.filter
