@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ import orjson
 REASON_MOST = 200
 PARTS_CHECKED_FROM = 2**20  # bytes; shorter lines cannot hold too many parts
 PARTS_MOST = 4_000_000  # of values; each takes about 100 bytes of memory
+SURROGATE = re.compile("[\ud800-\udfff]")
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -73,7 +75,7 @@ def text_clean(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        text = text.encode(errors="surrogatepass").decode(errors="replace")
+        text = SURROGATE.sub("\ufffd", text)
     return text
 
 

@@ -271,9 +271,17 @@ def _read_all(descriptor: int, start: int, length: int) -> bytes:
     return data
 
 
+def _data_behind(descriptor: int, start: int) -> int:
+    """Where data goes on: a hole of gigabytes in a sparse file holds no newline."""
+    try:
+        return os.lseek(descriptor, start, os.SEEK_DATA)
+    except OSError as error:
+        return os.fstat(descriptor).st_size if error.errno == errno.ENXIO else start
+
+
 def _newline_behind(descriptor: int, start: int) -> int | None:
     """Where the line ends that goes on at `start`: behind its newline; None while it has none."""
-    while data := os.pread(descriptor, 2**20, start):
+    while data := os.pread(descriptor, 2**20, start := _data_behind(descriptor, start)):
         at = data.find(b"\n")
         if at >= 0:
             return start + at + 1

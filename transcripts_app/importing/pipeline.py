@@ -18,6 +18,7 @@ from transcripts_app.importing.reader import ALL, END, Job, Message, frame, fram
 APART_BYTES = 8 * 2**20  # less is read sooner than a process is started
 AHEAD = 3  # messages, of a few megabytes at most
 PIPE_BYTES = 2**20
+READER = ["-m", "transcripts_app.importing.reader"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -52,8 +53,9 @@ class _Reader:
 
     def __init__(self, jobs: Sequence[Job], limits: Limits) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "transcripts_app.importing.reader"],
+            [sys.executable, *READER],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
         )  # fmt: skip
         self.complete = False
         self.waiting: queue.Queue[Message | None] = queue.Queue(AHEAD)
