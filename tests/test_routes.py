@@ -227,6 +227,13 @@ transcript_blame        GET   /transcripts/blame/?path=/a         viewer
 transcript_blame_paths  GET   /transcripts/blame/paths/?path=a    viewer
 transcript_errors       GET   /transcripts/errors/                viewer
 transcript_error        GET   /transcripts/errors/{uid}/          viewer
+transcript_search        GET  /transcripts/search/                   viewer
+transcript_search_counts GET  /transcripts/search/counts/?q=basket   viewer
+transcript_search_suggest GET /transcripts/search/suggest/?word=to   viewer
+transcript_search_recent POST /transcripts/search/recent/            viewer
+transcript_search_save   POST /transcripts/search/save/              viewer
+transcript_search_rename POST /transcripts/search/saved/1/rename/    viewer
+transcript_search_delete POST /transcripts/search/saved/1/delete/    viewer
 """
 API = """
 schema                       GET     /api/schema/                        viewer
@@ -430,6 +437,14 @@ api_transcript_blame         GET     /api/transcripts/blame              viewer
 api_transcript_blame_paths   GET     /api/transcripts/blame/paths        viewer
 api_transcript_errors        GET     /api/transcripts/errors             viewer
 api_transcript_error         GET     /api/transcripts/errors/{uid}       viewer
+api_transcript_search        GET     /api/transcripts/search?q=basket               viewer
+api_transcript_search_counts GET     /api/transcripts/search/counts?q=basket        viewer
+api_transcript_titles        GET     /api/transcripts/titles?q=basket               viewer
+api_saved_searches           GET     /api/transcripts/saved-searches                viewer
+api_saved_searches           POST    /api/transcripts/saved-searches                viewer
+api_saved_search             GET     /api/transcripts/saved-searches/1              viewer
+api_saved_search             PATCH   /api/transcripts/saved-searches/1              viewer
+api_saved_search             DELETE  /api/transcripts/saved-searches/1              viewer
 """
 # What nodes send, signed with their keys: no user, key or cookie opens it (tests/link/test_http_auth.py).
 NODES = """
@@ -470,6 +485,7 @@ ADMIN_TABLES = {
     "sandbox_app.imagebuild",
     "sandbox_app.managedservice",
     "sandbox_app.selftest",
+    "transcripts_app.savedsearch",
     "archive.importrun", "archive.project", "archive.session", "archive.source", "archive.transcriptfile",
     "transcripts_app.archiverequest", "transcripts_app.transcriptsource",
     "transcripts_app.transcriptupload",

@@ -18,6 +18,7 @@ from transcripts_app.archive.models import (
     Source,
     TranscriptFile,
 )
+from transcripts_app.models_search import SavedSearch
 
 INLINE_ROWS = 50
 
@@ -92,3 +93,12 @@ class ImportRunAdmin(ArchiveAdmin):
 
 
 from transcripts_app import admin_intake  # noqa: E402, F401
+
+
+@admin.register(SavedSearch)
+class SavedSearchAdmin(ReadOnlyAdmin):
+    """What people keep is theirs: shown, not changed."""
+
+    list_display = ["name", "user", "query", "sort", "created_at"]
+    list_filter = ["user"]
+    search_fields = ["name", "query"]

@@ -2,6 +2,7 @@ from django.urls import path
 
 from transcripts_app import views_media, views_projects, views_raw, views_reading, views_sessions
 from transcripts_app.urls_insight import urlpatterns as insight_urls
+from transcripts_app.urls_search import urlpatterns as search_urls
 
 SESSION = "transcripts/sessions/<str:key>/"
 
@@ -20,4 +21,5 @@ urlpatterns = [
     path(SESSION + "records/<str:record>/raw/", views_raw.transcript_raw, name="transcript_raw"),
     path(SESSION + "records/<str:record>/whole/", views_reading.transcript_whole, name="transcript_whole"),
     *insight_urls,
+    *search_urls,
 ]

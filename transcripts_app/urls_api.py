@@ -2,6 +2,7 @@ from django.urls import re_path
 
 from transcripts_app import api_sessions
 from transcripts_app.urls_insight import api_urlpatterns as insight_urls
+from transcripts_app.urls_search import api_urlpatterns as search_urls
 
 SESSION = r"^transcripts/sessions/(?P<key>[0-9a-z]{1,16})"
 
@@ -38,4 +39,5 @@ urlpatterns = [
         name="api_transcript_file",
     ),
     *insight_urls,
+    *search_urls,
 ]

@@ -73,6 +73,10 @@ def transcripts_pages(keys: dict[str, str]) -> dict[str, str]:
         "transcript-projects": "/transcripts/projects/",
         "transcript-project": f"/transcripts/projects/{project.key}/",
         "transcript-raw": f"/transcripts/sessions/{keys['tools']}/records/{raw.pk}/raw/",
+        "search": "/transcripts/search/?q=basket",
+        "search-sessions": "/transcripts/search/?q=basket&by=session&sort=newest",
+        "search-bad": "/transcripts/search/?q=basket%20tol:Bash",
+        "search-empty": "/transcripts/search/",
         **named,
     }
 
