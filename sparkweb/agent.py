@@ -54,6 +54,7 @@ from sparkweb.node_link.journal import Journal
 from sparkweb.node_link.sender import JournalSender, ReportSender
 from sparkweb.node_link.signatures import NodeKeyInvalid, Signer
 from sparkweb.streams import Streams
+from transcripts_app.agent import TranscriptSender
 
 log = structlog.get_logger(__name__)
 
@@ -145,6 +146,7 @@ class Agent:
             folder / "flight", _host_boot(), upload_to(WebClient(config.WEB_URL, signer))
         )
         self.kernel = KernelWatch(self.journal, KernelLog())
+        self.transcripts = TranscriptSender(config.TRANSCRIPTS, lambda: WebClient(config.WEB_URL, signer))
         self.loop = ReportLoop(self._report)
 
     def start(self) -> None:
@@ -171,10 +173,12 @@ class Agent:
         services_take(self.services)
         self.guardian.start()
         self.audit_heads.start()
+        self.transcripts.start()
         self.loop.start()
 
     def close(self) -> None:
         self.guardian.close()
+        self.transcripts.close()
         self.loop.close()
         self.flight.close()
         self.kernel.close()

@@ -394,6 +394,13 @@ TRANSCRIPT_UPLOAD_MB = env_int(
     low=1,
     high=1_048_576,
 )
+TRANSCRIPT_SPOOL_MB = env_int(
+    "SPARKWEB_TRANSCRIPT_SPOOL_MB",
+    4096,
+    "Disk space (MiB) for transcripts of other nodes that wait to be read.",
+    low=16,
+    high=1_048_576,
+)
 TRANSCRIPT_UNPACKED_MB = env_int(
     "SPARKWEB_TRANSCRIPT_UNPACKED_MB",
     10_240,

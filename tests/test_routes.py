@@ -455,6 +455,9 @@ node_session_answer  POST  /node/session-files/answer/  node
 node_tool_arguments  POST  /node/tool-arguments/  node
 node_tool_folder     POST  /node/tool-folder/     node
 node_tool_artifacts  POST  /node/tool-artifacts/  node
+node_transcript_sources  POST  /node/transcripts/sources/  node
+node_transcript_present  POST  /node/transcripts/present/  node
+node_transcript_piece    POST  /node/transcripts/piece/    node
 """
 ROUTES = [Route(*line.split()) for line in (PAGES + API).splitlines() if line]
 NODE_ROUTES = [Route(*line.split()) for line in NODES.splitlines() if line]

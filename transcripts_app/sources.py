@@ -22,10 +22,11 @@ class SourceRefused(Refused):
     """A folder that cannot be a source."""
 
 
-def sources_local(node: str) -> list[TranscriptSource]:
-    """Sources of a node that are read: neither disabled nor removed."""
-    rows = TranscriptSource.objects.filter(node=node, enabled=True, removed_at=None)
-    return list(rows.select_related("owner"))
+def sources_followed(node: str) -> list[TranscriptSource]:
+    """What the archive process on `node` follows: its own sources, and those that other nodes sent of."""
+    rows = TranscriptSource.objects.filter(enabled=True, removed_at=None).select_related("owner")
+    root = Path(settings.DATA_DIR) / "transcript-nodes"
+    return [row for row in rows if row.node == node or (root / str(row.pk)).is_dir()]
 
 
 def sources_default(node: str) -> None:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from transcripts_app import views_imports, views_uploads
+from transcripts_app import views_imports, views_nodes, views_uploads
 
 urlpatterns = [
     path("transcripts/imports/", views_imports.transcript_imports, name="transcript_imports"),
@@ -30,4 +30,7 @@ urlpatterns = [
     ),
     path("transcripts/upload/", views_uploads.transcript_upload, name="transcript_upload"),
     path("transcripts/upload/list/", views_uploads.transcript_upload_list, name="transcript_upload_list"),
+    path("node/transcripts/sources/", views_nodes.transcript_node_sources, name="node_transcript_sources"),
+    path("node/transcripts/present/", views_nodes.transcript_node_present, name="node_transcript_present"),
+    path("node/transcripts/piece/", views_nodes.transcript_node_piece, name="node_transcript_piece"),
 ]

@@ -6,19 +6,25 @@ One run of the ledger a day, trigger `follow`.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from transcripts_app.importing.batch import Limits
 from transcripts_app.importing.follower import Follower, Look
+from transcripts_app.importing.gone import gone_flag
 from transcripts_app.importing.ledger import Count
+from transcripts_app.importing.places import files_known, source_ensure
 from transcripts_app.importing.run import COMMIT_BYTES, ImportRun, Progress, files_sum
 from transcripts_app.importing.search_index import SearchIndex
 from transcripts_app.importing.state import StateFile
+from transcripts_app.importing.walk import Found
 from transcripts_app.importing.writer import Writer, now_ms
+from transcripts_app.node_store import mirror_is_whole, mirror_release
 
 FILES_AT_ONCE = 50
+LINES = ("session", "agent", "journal")
 
 
 class DayRun(ImportRun):
@@ -65,19 +71,20 @@ class DayRun(ImportRun):
 
 @dataclass
 class Followed:
-    """One source of this machine."""
+    """One source. `mirror` is the folder of copies, where it is another node's."""
 
     id: int
     node: str
     path: str
     owner: str
+    mirror: Path | None = None
     follower: Follower = field(init=False)
     begun: bool = False
     problem: str = ""
     seen_ms: int = 0
 
     def __post_init__(self) -> None:
-        self.follower = Follower(self.path)
+        self.follower = Follower(str(self.mirror or self.path))
 
     def look(self) -> Look:
         """What is new. A folder that cannot be read is a problem, told until it can."""
@@ -89,12 +96,14 @@ class Followed:
 
     def read(self, writer: Writer, look: Look, state: StateFile) -> None:
         """Read what a look found: the first time all of it, later what has changed."""
-        run = DayRun(writer)
+        run = DayRun(writer, "node" if self.mirror else "follow")
 
         def told(progress: Progress) -> None:
             state.reading(self.id, progress)
 
-        if not self.begun or look.gone:
+        if self.mirror:
+            self._mirror_read(run, look, told)
+        elif not self.begun or look.gone:
             # Whatever changes while it is read is different from what the look saw, so the next one finds it.
             run.source_read(self.node, Path(self.path), owner=self.owner, progress=told)
             self.follower.done(look.changed, look.gone)
@@ -112,6 +121,45 @@ class Followed:
                 self.follower.done(part)
                 run.save()
         state.idle()
+
+    def _mirror_read(self, run: DayRun, look: Look, told: Callable[[Progress], None]) -> None:
+        """Read what came from a node; what was read of it takes no room any more."""
+        assert self.mirror is not None
+        name = Path(self.path)
+        for at in range(0, len(look.changed) or 1, FILES_AT_ONCE):
+            part = self._whole(run.writer, look.changed[at : at + FILES_AT_ONCE])
+            run.source_read(self.node, name, "node", self.owner, told, only=part)
+            self.follower.done(part)
+            self._release(run.writer, part)
+        if look.gone:
+            gone_flag(run.writer, self._source(run.writer), look.found)
+            self.follower.done([], look.gone)
+        run.sum()
+        run.save()
+        self.begun = True
+
+    def _source(self, writer: Writer) -> int:
+        with writer.transaction():
+            return source_ensure(writer, self.node, self.path, "node", self.owner)
+
+    def _whole(self, writer: Writer, part: list[Found]) -> list[Found]:
+        """Leave out copies that have not what is to be read of them: dropped, they are sent anew."""
+        known = files_known(writer, self._source(writer), [one.path for one in part])
+        whole = []
+        for one in part:
+            state = known.get(one.path)
+            start = state.read_to if state and one.role in LINES else 0
+            if mirror_is_whole(Path(one.real), start):
+                whole.append(one)
+            else:
+                Path(one.real).unlink(missing_ok=True)
+        return whole
+
+    def _release(self, writer: Writer, part: list[Found]) -> None:
+        known = files_known(writer, self._source(writer), [one.path for one in part])
+        for one in part:
+            if one.path in known:
+                mirror_release(Path(one.real), known[one.path].read_to)
 
 
 def owners_keep(writer: Writer, sources: list[Followed]) -> None:

@@ -24,12 +24,13 @@ Sign = tuple[int, int, str]
 
 @dataclass
 class Look:
-    """What a look found. `gone` is known only after a whole walk."""
+    """What a look found. `gone`, and everything that is there, are known only after a whole walk."""
 
     changed: list[Found] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
     whole: bool = False
     problem: str = ""
+    found: list[Found] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.gone)
@@ -71,6 +72,12 @@ class Follower:
         for path in gone:
             self._read.pop(path, None)
 
+    def again(self, paths: Iterable[str]) -> None:
+        """Tell of these once more: what was made of them is lost."""
+        for path in paths:
+            self._read.pop(path, None)
+        self._walked = float("-inf")
+
     def _walk(self, now: float) -> Look:
         problem = _problem(self.root)
         self._walked = now
@@ -91,7 +98,7 @@ class Follower:
             newest = sorted(found, key=lambda one: -one.mtime_ns)
             self._recent = [one.path for one in newest[:RECENT_MOST]]
         changed = [one for one in found if self._read.get(one.path) != sign(one)]
-        return Look(changed, self._read.keys() - set(self._paths), whole=True)
+        return Look(changed, self._read.keys() - set(self._paths), whole=True, found=found)
 
     def _folders_changed(self) -> bool:
         changed = False

@@ -23,7 +23,8 @@ from transcripts_app.importing.follower import Look
 from transcripts_app.importing.requests import handlers_load, request_next, requests_prune, requests_wait
 from transcripts_app.importing.state import StateFile
 from transcripts_app.importing.writer import ArchiveBusy, ArchiveFull, Writer
-from transcripts_app.sources import sources_default, sources_local
+from transcripts_app.node_store import mirror
+from transcripts_app.sources import sources_default, sources_followed
 from transcripts_app.uploads import uploads_tidy
 
 log = structlog.get_logger(__name__)
@@ -110,7 +111,7 @@ class ArchiveProcess:
             return
         self._sources_at = now
         sources_default(self.node)
-        wanted = {row.pk: row for row in sources_local(self.node)}
+        wanted = {row.pk: row for row in sources_followed(self.node)}
         for number in self.sources.keys() - wanted.keys():
             del self.sources[number]
         for number, row in wanted.items():
@@ -118,7 +119,8 @@ class ArchiveProcess:
             if number in self.sources:
                 self.sources[number].owner = owner
             else:
-                self.sources[number] = Followed(number, row.node, row.path, owner)
+                copies = None if row.node == self.node else mirror(row)
+                self.sources[number] = Followed(number, row.node, row.path, owner, copies)
 
     def _sources_tell(self) -> None:
         told = {

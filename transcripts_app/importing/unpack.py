@@ -220,6 +220,11 @@ def refuse(name: str, why: str) -> NoReturn:
     raise UploadRefused(f"Its entry {shown(name)} {why}; nothing of it was read.")
 
 
+def entry_parts(name: str) -> list[str]:
+    """The parts of a name that somebody else gave. Raises UploadRefused for one that leads elsewhere."""
+    return _parts(name, Limits().depth)
+
+
 def unpack_name_check(name: str) -> None:
     """Raise UploadRefused for the name of an upload that could not be a file's."""
     if "/" in name or not _parts(name, 1):
