@@ -28,9 +28,18 @@ app.conf.update(
         "audit_daily": {"task": "sandbox_app.tasks.audit_daily", "schedule": 86400.0},
         "audit_housekeeping": {"task": "sandbox_app.tasks.audit_housekeeping", "schedule": 3600.0},
         "usage": {"task": "chat_app.tasks.usage_housekeeping", "schedule": 3600.0},
+        "transcript_exports": {"task": "transcripts_app.tasks.exports_prune", "schedule": 1800.0},
         "sessions": {"task": "sparkweb.accounts.tasks.sessions_clear", "schedule": 86400.0},
     },
 )
 app.autodiscover_tasks(
-    ["sparkweb.accounts", "sparkweb.outbox", "models_app", "metrics_app", "sandbox_app", "chat_app"]
+    [
+        "sparkweb.accounts",
+        "sparkweb.outbox",
+        "models_app",
+        "metrics_app",
+        "sandbox_app",
+        "chat_app",
+        "transcripts_app",
+    ]
 )

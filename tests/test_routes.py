@@ -36,7 +36,7 @@ from tests.factories import (
     MemberFactory,
     NodeFactory,
 )
-from transcripts_app.models import TranscriptSource
+from transcripts_app.models import RedactionProfile, TranscriptExport, TranscriptSource
 
 RANK = {"public": 0, "viewer": 1, "operator": 2, "admin": 3}
 UID = "00000000000000aa"
@@ -211,6 +211,19 @@ transcript_raw          GET   /transcripts/sessions/{uid}/records/1/raw/    view
 transcript_whole        GET   /transcripts/sessions/{uid}/records/1/whole/  viewer
 transcript_projects     GET   /transcripts/projects/              viewer
 transcript_project      GET   /transcripts/projects/{uid}/        viewer
+transcript_exports        GET   /transcripts/export/               viewer
+transcript_exports        POST  /transcripts/export/               viewer
+transcript_export_list    GET   /transcripts/export/list/          viewer
+transcript_export_file    GET   /transcripts/export/{uid}/file/    viewer
+transcript_export_cancel  POST  /transcripts/export/{uid}/cancel/  viewer
+transcript_export_delete  POST  /transcripts/export/{uid}/delete/  viewer
+transcript_redaction      GET   /transcripts/redaction/            viewer
+transcript_redaction_new  POST  /transcripts/redaction/new/        admin
+transcript_redaction_preview  GET  /transcripts/redaction/preview/?session={uid}  viewer
+transcript_redaction_profile  GET  /transcripts/redaction/mine/    viewer
+transcript_redaction_change   POST /transcripts/redaction/mine/change/  admin
+transcript_mask           POST  /transcripts/projects/{uid}/mask/  viewer
+transcript_reveal         POST  /transcripts/sessions/{uid}/reveal/  viewer
 transcript_imports        GET   /transcripts/imports/              viewer
 transcript_imports_state  GET   /transcripts/imports/state/        viewer
 transcript_source_add     POST  /transcripts/imports/sources/      admin
@@ -410,6 +423,19 @@ api_transcript_record        GET     /api/transcripts/sessions/{uid}/records/1  
 api_transcript_record_raw    GET     /api/transcripts/sessions/{uid}/records/1/raw  viewer
 api_transcript_files         GET     /api/transcripts/sessions/{uid}/files          viewer
 api_transcript_file          GET     /api/transcripts/sessions/{uid}/files/1        viewer
+api_transcript_exports       GET     /api/transcripts/exports            viewer
+api_transcript_exports       POST    /api/transcripts/exports            viewer
+api_transcript_export        GET     /api/transcripts/exports/{uid}      viewer
+api_transcript_export        DELETE  /api/transcripts/exports/{uid}      viewer
+api_transcript_export_file   GET     /api/transcripts/exports/{uid}/file viewer
+api_redaction_profiles       GET     /api/transcripts/redaction          viewer
+api_redaction_profiles       POST    /api/transcripts/redaction          admin
+api_redaction_profile        GET     /api/transcripts/redaction/mine     viewer
+api_redaction_profile        PUT     /api/transcripts/redaction/mine     admin
+api_redaction_profile        DELETE  /api/transcripts/redaction/mine     admin
+api_redaction_preview        GET     /api/transcripts/sessions/{uid}/redaction  viewer
+api_transcript_mask          GET     /api/transcripts/projects/{uid}/mask  viewer
+api_transcript_mask          PUT     /api/transcripts/projects/{uid}/mask  viewer
 api_transcript_sources       GET     /api/transcripts/sources            viewer
 api_transcript_sources       POST    /api/transcripts/sources            admin
 api_transcript_source        GET     /api/transcripts/sources/1          viewer
@@ -492,6 +518,8 @@ ADMIN_TABLES = {
     "archive.importrun", "archive.project", "archive.session", "archive.source", "archive.transcriptfile",
     "transcripts_app.archiverequest", "transcripts_app.transcriptsource",
     "transcripts_app.transcriptupload",
+    "transcripts_app.transcriptexport", "transcripts_app.redactionprofile",
+    "transcripts_app.projectmask",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 
@@ -576,6 +604,8 @@ def house(admin: User, operator: User, viewer: User, archive_with_one: Path) -> 
     ImageBuild.objects.create(uid=UID, node=node, node_name=node.name)
     Artifact.objects.create(uid=UID, run=run, kind="file", name="a.txt", size_bytes=1, sha256="a" * 64)
     stranger = User.objects.create(username="stranger")
+    RedactionProfile.objects.create(name="mine", rules=["keys"])
+    TranscriptExport.objects.create(uid=UID, user=stranger, what="all", label="Everything", format="html")
     ToolSession.objects.create(
         uid=SESSION, owner=stranger, node=node, node_name=node.name, expires_at=ends_at
     )

@@ -92,9 +92,6 @@ class ImportRunAdmin(ArchiveAdmin):
     inlines = [ImportFileInline]
 
 
-from transcripts_app import admin_intake  # noqa: E402, F401
-
-
 @admin.register(SavedSearch)
 class SavedSearchAdmin(ReadOnlyAdmin):
     """What people keep is theirs: shown, not changed."""
@@ -102,3 +99,6 @@ class SavedSearchAdmin(ReadOnlyAdmin):
     list_display = ["name", "user", "query", "sort", "created_at"]
     list_filter = ["user"]
     search_fields = ["name", "query"]
+
+
+from transcripts_app import admin_export, admin_intake  # noqa: E402, F401

@@ -16,14 +16,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sparkweb.accounts.models import User
-from sparkweb.api import NotFound, refusals
+from sparkweb.api import NotFound, api_actor, refusals
 from transcripts_app.access import project_of, session_of
 from transcripts_app.archive.models import Record, Session
+from transcripts_app.export.jsonl import file_masked
 from transcripts_app.format.kinds import Kind
 from transcripts_app.format.lines import LineBad
 from transcripts_app.format.record import record_parse
 from transcripts_app.forms_sessions import SessionFilterForm
 from transcripts_app.landmarks import record_of, whole_number
+from transcripts_app.redaction.display import DisplayMask, mask_for_call, sessions_mask
 from transcripts_app.selectors_projects import ProjectRow, figures_of, project_rows
 from transcripts_app.selectors_sessions import (
     MARKS,
@@ -96,6 +98,11 @@ class TranscriptSessions(ListAPIView[Session]):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 
+    def paginate_queryset(self, queryset: Any) -> Any:
+        rows = super().paginate_queryset(queryset)
+        sessions_mask(rows or [])
+        return rows
+
     def get_queryset(self) -> Any:
         wanted = _filter(self.request)
         sessions = sessions_narrowed(sessions_visible(api_user(self.request)), wanted)
@@ -112,6 +119,7 @@ class TranscriptSession(APIView):
     def get(self, request: Request, key: str) -> Response:
         found = session_or_refuse(request, key)
         session = sessions_sorted(Session.objects.filter(pk=found.pk), "newest").get()
+        sessions_mask([session])
         return Response(SessionSerializer(session).data)
 
 
@@ -143,7 +151,9 @@ class TranscriptRecords(APIView):
             "results": found[:limit],
             "next_after": f"{last.file_id}:{last.line}:{last.pk}" if last else None,
         }
-        return Response(RecordPageSerializer(page, context=_told(found[:limit], form)).data)
+        mask = mask_for_call(request, session, api_actor(request))
+        context = _told(found[:limit], form, mask) | {"mask": mask}
+        return Response(RecordPageSerializer(page, context=context).data)
 
 
 class TranscriptRecord(APIView):
@@ -152,8 +162,10 @@ class TranscriptRecord(APIView):
         operation_id="transcript_record", responses={200: RecordSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str, record: str) -> Response:
-        found = record_or_refuse(request, key, record)
-        context = _told([found], "raw") | {"texts": _told([found], "text")["texts"]}
+        session, found = record_or_refuse(request, key, record)
+        mask = mask_for_call(request, session, api_actor(request))
+        texts = _told([found], "text", mask)["texts"]
+        context = _told([found], "raw", mask) | {"texts": texts, "mask": mask}
         return Response(RecordSerializer(found, context=context).data)
 
 
@@ -163,8 +175,9 @@ class TranscriptRecordRaw(APIView):
         responses={(200, "application/json"): BYTES, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str, record: str) -> HttpResponseBase:
-        found = record_or_refuse(request, key, record)
-        return line_response(found, RawLines().line(found))
+        session, found = record_or_refuse(request, key, record)
+        mask = mask_for_call(request, session, api_actor(request))
+        return line_response(found, mask.line(RawLines().line(found)))
 
 
 class TranscriptFiles(APIView):
@@ -184,11 +197,14 @@ class TranscriptFileBytes(APIView):
         responses={(200, "application/x-ndjson"): BYTES, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str, file: str) -> HttpResponseBase:
-        found = session_or_refuse(request, key).files.filter(pk=int(file)).first()
+        session = session_or_refuse(request, key)
+        mask = mask_for_call(request, session, api_actor(request))
+        found = session.files.filter(pk=int(file)).first()
         if found is None:
             raise NotFound("The session has no such file.")
         kind = "text/plain; charset=utf-8" if found.role == "result" else "application/x-ndjson"
-        response = StreamingHttpResponse(file_bytes(found), content_type=kind)
+        pieces = file_masked(found, mask.redactor) if mask.redactor else file_bytes(found)
+        response = StreamingHttpResponse(pieces, content_type=kind)
         name = "".join(one if one.isalnum() or one in "-_." else "_" for one in found.path.rpartition("/")[2])
         response["Content-Disposition"] = f'attachment; filename="{name.encode("ascii", "replace").decode()}"'
         response["X-Content-Type-Options"] = "nosniff"
@@ -208,12 +224,13 @@ def session_or_refuse(request: Request, key: str) -> Session:
     return session
 
 
-def record_or_refuse(request: Request, key: str, record: str) -> Record:
-    """Return a record of a session that the caller may see. Raises NotFound."""
-    found = record_of(session_or_refuse(request, key), record)
+def record_or_refuse(request: Request, key: str, record: str) -> tuple[Session, Record]:
+    """Return a record of a session that the caller may see, and the session. Raises NotFound."""
+    session = session_or_refuse(request, key)
+    found = record_of(session, record)
     if found is None:
         raise NotFound("The session has no such record.")
-    return found
+    return session, found
 
 
 def _filter(request: Request) -> SessionFilter:
@@ -236,7 +253,7 @@ def _behind(records: Any, request: Request) -> Any:
     return records.filter(Q(file__gt=file) | Q(file=file, line__gt=line) | Q(file=file, line=line, pk__gt=pk))
 
 
-def _told(records: list[Record], form: str) -> dict[str, dict[int, Any]]:
+def _told(records: list[Record], form: str, mask: DisplayMask) -> dict[str, dict[int, Any]]:
     """What comes beside the fields; lines beyond BYTES_MOST in all are left out."""
     told: dict[str, dict[int, Any]] = {"texts": {}, "raws": {}}
     if form == "fields":
@@ -250,10 +267,10 @@ def _told(records: list[Record], form: str) -> dict[str, dict[int, Any]]:
     lines.load(small)
     for record in small:
         if record.kind == Kind.RESULT_FILE:
-            told["texts"][record.pk] = lines.line(record).decode(errors="replace")
+            told["texts"][record.pk] = mask.text(lines.line(record).decode(errors="replace"))
             continue
         try:
-            raw = lines.json(record)
+            raw = mask(lines.json(record))
         except LineBad:
             continue
         if form == "raw":

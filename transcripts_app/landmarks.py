@@ -11,6 +11,7 @@ from django.db.models.expressions import Combinable
 from transcripts_app.archive.models import Record, Session, ToolCall
 from transcripts_app.format.kinds import READ, Kind
 from transcripts_app.format.record import blocks_of, uid_of
+from transcripts_app.redaction.display import mask_of
 from transcripts_app.store import RawLines
 from transcripts_app.thread import Thread, agents_of, thread_of
 
@@ -138,7 +139,7 @@ def todo(session: Session) -> tuple[int, list[dict[str, str]]] | None:
     call = calls.select_related("record").order_by("-pk").first()
     if call is None:
         return None
-    raw = RawLines().json(call.record)
+    raw = mask_of(session)(RawLines().json(call.record))
     message = raw.get("message")
     blocks = blocks_of(message.get("content") if isinstance(message, dict) else None)
     given = next((block.get("input") for block in blocks if block.get("id") == call.tool_use_id), None)

@@ -26,6 +26,7 @@ class ProjectAccess(models.Model):
         return f"{self.project_key}: {self.get_visibility_display()}"
 
 
+from transcripts_app.models_export import TranscriptExport  # noqa: E402, F401
 from transcripts_app.models_redaction import ProjectMask, RedactionProfile  # noqa: E402, F401
 from transcripts_app.models_requests import ArchiveRequest, RequestState, TranscriptSource  # noqa: E402, F401
 from transcripts_app.models_search import RecentSearch, SavedSearch  # noqa: E402, F401

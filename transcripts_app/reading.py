@@ -13,6 +13,7 @@ from transcripts_app.archive.models import Record, Session, ToolCall, Transcript
 from transcripts_app.format.kinds import READ, Kind
 from transcripts_app.format.lines import LineBad
 from transcripts_app.format.record import blocks_of
+from transcripts_app.redaction.display import mask_of
 from transcripts_app.render.record import record_view
 from transcripts_app.render.view import Part, RecordView
 from transcripts_app.store import RawLines
@@ -99,6 +100,7 @@ class Reader:
     ) -> None:
         self.session, self.asides, self.opened = session, asides, opened or {}
         self.lines = RawLines()
+        self.mask = mask_of(session)
 
     def window(self, window: Window) -> Drawn:
         """Draw one window."""
@@ -155,7 +157,10 @@ class Reader:
         return is_read(record) and not record.is_twin and (self.asides or not record.is_aside)
 
     def _agents(self, calls: list[ToolCall]) -> list[Agent]:
-        return [Agent(one.agent_file, self.opened.get(one.agent_file.pk)) for one in calls if one.agent_file]
+        files = [one.agent_file for one in calls if one.agent_file]
+        for file in files:
+            file.meta = self.mask.value(file.meta)
+        return [Agent(file, self.opened.get(file.pk)) for file in files]
 
     def _raw(self, records: Iterable[Record], most: int | None) -> dict[int, dict[str, Any]]:
         """The objects of those lines that are not too long."""
@@ -165,10 +170,10 @@ class Reader:
 
     def _json(self, record: Record) -> dict[str, Any]:
         if record.kind == Kind.RESULT_FILE:
-            text = self.lines.line(record).decode(errors="replace")
+            text = self.mask.text(self.lines.line(record).decode(errors="replace"))
             return {"type": record.type, "content": text}
         try:
-            return self.lines.json(record)
+            return self.mask(self.lines.json(record))
         except LineBad as error:  # it was none when it was read; say so where it stands
             return {"type": record.type, "content": f"This record {error}"}
 
@@ -218,7 +223,10 @@ class Reader:
         if not ids:
             return {}
         firsts = Record.objects.filter(pk__in=ids).exclude(session=self.session).select_related("session")
-        return {one.pk: one.session for one in firsts if one.session}
+        found: dict[int | None, Session] = {one.pk: one.session for one in firsts if one.session}
+        for session in found.values():
+            session.title = self.mask.text(session.title)
+        return found
 
     def _outputs(self, calls: dict[int, list[ToolCall]]) -> dict[int | None, int]:
         files = [one.result_file_id for several in calls.values() for one in several if one.result_file_id]

@@ -12,6 +12,7 @@ from django.db.models.functions import Cast
 from sparkweb.accounts.models import User
 from transcripts_app.access import projects_visible
 from transcripts_app.archive.models import Project, Session
+from transcripts_app.redaction.display import sessions_mask
 
 PAGE_ROWS = 50
 PAGE_MOST = 100_000
@@ -94,8 +95,10 @@ def session_page(user: User, wanted: SessionFilter, rows: int = PAGE_ROWS) -> Se
     )
     total = counts["all"] - (0 if wanted.warmups else counts["warmups"])
     first = (wanted.page - 1) * rows
+    sessions = list(sessions_sorted(matching, wanted.sort)[first : first + rows])
+    sessions_mask(sessions)
     return SessionPage(
-        sessions=list(sessions_sorted(matching, wanted.sort)[first : first + rows]),
+        sessions=sessions,
         total=total,
         warmups=counts["warmups"],
         pages=max(1, -(-total // rows)),

@@ -94,6 +94,11 @@ class RecordSerializer(serializers.ModelSerializer[Record]):
                   "is_error", "is_sidechain", "is_meta", "copy_of", "is_conflict", "length", "text",
                   "raw"]  # fmt: skip
 
+    def to_representation(self, instance: Record) -> dict[str, Any]:
+        told = super().to_representation(instance)
+        mask = self.context.get("mask")
+        return told | {"preview": mask.text(told["preview"])} if mask else told
+
     def get_kind(self, record: Record) -> str:
         return Kind(record.kind).name.lower()
 

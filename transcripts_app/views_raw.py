@@ -13,6 +13,7 @@ from transcripts_app.archive.models import Record, Session
 from transcripts_app.format.kinds import Kind
 from transcripts_app.format.lines import LineBad, line_read, text_clean
 from transcripts_app.landmarks import record_of
+from transcripts_app.redaction.display import mask_of
 from transcripts_app.render.media import PLACES_MOST, media_at
 from transcripts_app.store import RawLines
 from transcripts_app.views_reading import session_or_404
@@ -28,13 +29,14 @@ def transcript_raw(request: HttpRequest, key: str, record: str) -> HttpResponse:
     found = record_of(session, record)
     if found is None:
         raise Http404("The session has no such message.")
-    data = RawLines().line(found)
+    mask = mask_of(session)
+    data = mask.line(RawLines().line(found))
     if "download" in request.GET:
         return line_response(found, data)
     text = line_text(data)
     context = {
         "session": session, "record": found, "text": text[:SHOWN_CHARACTERS], "bytes": len(data),
-        "is_cut": len(text) > SHOWN_CHARACTERS, "uuid": uuid_text(found),
+        "is_cut": len(text) > SHOWN_CHARACTERS, "uuid": uuid_text(found), "masked": mask.masked,
     }  # fmt: skip
     return render(request, "transcripts_app/raw.html", context)
 

@@ -15,6 +15,7 @@ from transcripts_app import landmarks
 from transcripts_app.access import session_of
 from transcripts_app.archive.models import Record, Session, TranscriptFile
 from transcripts_app.reading import Agent, Reader
+from transcripts_app.redaction.display import session_mask
 from transcripts_app.thread import Thread, agents_loose, lines_known, thread_of, thread_of_agent
 
 GROWN_MOST = 4  # windows of new lines that one answer brings
@@ -187,6 +188,7 @@ def session_or_404(request: HttpRequest, key: str) -> Session:
     session = session_of(cast(User, request.user), key)
     if session is None:
         raise Http404("There is no such session, or you may not see it.")
+    session_mask(request, session)
     return session
 
 

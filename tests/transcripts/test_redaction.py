@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transcripts.secrets_made import secrets
-from transcripts_app.export.jsonl import line_masked
 from transcripts_app.redaction.engine import Numbers, Redactor, redact
+from transcripts_app.redaction.lines import line_masked
 from transcripts_app.redaction.rules import (
     ALL,
     LIKELY,

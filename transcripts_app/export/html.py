@@ -203,7 +203,8 @@ class HtmlForm:
             context["plain"] = line.record.get("text", "")
         else:
             whole = row.length < WHOLE_BYTES
-            context["view"] = record_view(line.record, kind=Kind(row.kind), results=line.results, whole=whole)
+            context["view"] = record_view(line.record, kind=Kind(row.kind), results=line.results,
+                                          whole=whole, inline_media=True)  # fmt: skip
         file.write(_render("record", context))
 
     def _lists(self, out: Out, sessions: list[tuple[Session, str, str]]) -> None:

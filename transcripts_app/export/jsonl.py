@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Iterator
 
 from transcripts_app.archive.models import Record, Session, TranscriptFile
 from transcripts_app.export.names import Names, safe_part, safe_path
 from transcripts_app.export.out import Out
 from transcripts_app.export.reading import SessionReader
-from transcripts_app.format.lines import LineBad, line_read
 from transcripts_app.redaction.engine import Redactor
+from transcripts_app.redaction.lines import line_masked
 from transcripts_app.store import file_bytes
 
 ROLES = ("session", "agent", "journal", "result")
@@ -41,7 +41,7 @@ class JsonlForm:
                     for piece in file_bytes(file):
                         target.write(piece)
                 else:
-                    for line in _masked(file, reader.redactor):
+                    for line in file_masked(file, reader.redactor):
                         target.write(line)
             written.append(name)
             if file.role == "agent" and file.meta:
@@ -76,29 +76,18 @@ def _plain(name: str, other: str) -> str:
     return safe_part(name) if PLAIN_ID.fullmatch(name) else other
 
 
-def _masked(file: TranscriptFile, redactor: Redactor) -> Any:
+def file_masked(file: TranscriptFile, redactor: Redactor) -> Iterator[bytes]:
     """Yield a file's lines masked; a line that is no record is masked as text."""
     if file.role == "result":
         row = Record.objects.filter(file=file, generation=file.generation).first()
         if row is not None:
-            yield redactor.text(b"".join(file_bytes(file)).decode(errors="replace"))
+            yield redactor.text(b"".join(file_bytes(file)).decode(errors="replace")).encode(errors="replace")
         return
     rest = b""
     for piece in file_bytes(file):
         lines = (rest + piece).split(b"\n")
         rest = lines.pop()
         for line in lines:
-            yield line_masked(line, redactor) + "\n"
+            yield line_masked(line, redactor) + b"\n"
     if rest:
         yield line_masked(rest, redactor)
-
-
-def line_masked(line: bytes, redactor: Redactor) -> str:
-    """One line, parsed, masked and written again; what no JSON holds comes out as text."""
-    if not line.strip():
-        return ""
-    try:
-        value = redactor.record(line_read(line.rstrip(b"\r")))
-    except LineBad:
-        return redactor.text(line.decode(errors="replace"))
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -7,7 +7,8 @@ titles, previews and snippets.
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 from django.db import transaction
 from django.http import HttpRequest
@@ -18,6 +19,7 @@ from transcripts_app.archive.models import Project, Session
 from transcripts_app.models import ProjectAccess
 from transcripts_app.models_redaction import ProjectMask
 from transcripts_app.redaction.engine import Redactor
+from transcripts_app.redaction.lines import line_masked
 from transcripts_app.redaction.profiles import NONE, SECRETS, profile_of, rules_of
 from transcripts_app.redaction.rules import Rules, likely_rules
 
@@ -30,20 +32,78 @@ class DisplayMask:
 
     def __init__(self, rules: Rules | None) -> None:
         self.is_on = rules is not None
-        self._redactor = Redactor(rules) if rules else None
+        self.redactor = Redactor(rules) if rules else None
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         """Return a record as it may be drawn."""
-        return self._redactor.record(record) if self._redactor else record
+        return self.redactor.record(record) if self.redactor else record
+
+    def value(self, value: Any) -> Any:
+        """Return any JSON value as it may be drawn."""
+        return self.redactor.value(value) if self.redactor else value
+
+    def line(self, data: bytes) -> bytes:
+        """Return a raw line as it may be given away."""
+        return line_masked(data, self.redactor) if self.redactor else data
 
     def text(self, text: str) -> str:
         """Return a title, preview or snippet as it may be drawn."""
-        return self._redactor.text(text) if self._redactor and text else text
+        return self.redactor.text(text) if self.redactor and text else text
 
     @property
     def masked(self) -> int:
         """How much was masked so far."""
-        return self._redactor.counts.total() if self._redactor else 0
+        return self.redactor.counts.total() if self.redactor else 0
+
+
+def session_mask(request: HttpRequest, session: Session) -> DisplayMask:
+    """Mask a session's own texts in place (its row is never saved) and return what masks its records."""
+    user = cast(User, request.user)
+    mask = display_mask(user, session.project, revealed=is_revealed(request, session))
+    session_texts_mask(session, mask)
+    session.mask = mask  # type: ignore[attr-defined]
+    return mask
+
+
+def mask_of(session: Session) -> DisplayMask:
+    """What masks a session's records: as its page chose, else likely secrets."""
+    kept = getattr(session, "mask", None)
+    return kept if isinstance(kept, DisplayMask) else DisplayMask(likely_rules())
+
+
+def sessions_mask(sessions: Iterable[Session]) -> None:
+    """Mask the texts of a list's sessions in place, each as its project says."""
+    rows = list(sessions)
+    keys = {row.project.key for row in rows}
+    names = dict(ProjectMask.objects.filter(project_key__in=keys).values_list("project_key", "profile"))
+    masks: dict[str, DisplayMask] = {}
+    for row in rows:
+        name = names.get(row.project.key, SECRETS)
+        if name not in masks:
+            masks[name] = _named_mask(name)
+        session_texts_mask(row, masks[name])
+
+
+def session_texts_mask(session: Session, mask: DisplayMask) -> None:
+    """Mask what a session's row says, in place."""
+    for name in ("title", "first_prompt", "branch"):
+        setattr(session, name, mask.text(getattr(session, name)))
+    session.model_names = [mask.text(str(one)) for one in session.model_names]
+    session.project.path = mask.text(session.project.path)
+    session.project.name = mask.text(session.project.name)
+
+
+def mask_for_call(request: Any, session: Session, actor: Actor) -> DisplayMask:
+    """What an API call's answer masks; `?reveal=true` of an owner or admin masks nothing, and is audited."""
+    user = cast(User, request.user)
+    if request.query_params.get("reveal") == "true" and may_reveal(user, session.project):
+        audit(actor, "transcript_reveal", session.key, project=session.project.key)
+        return DisplayMask(None)
+    return display_mask(user, session.project)
+
+
+def _named_mask(name: str) -> DisplayMask:
+    return DisplayMask(None if name == NONE else rules_of(profile_of(name)) or likely_rules())
 
 
 def display_mask(user: User, project: Project | None, *, revealed: bool = False) -> DisplayMask:
@@ -56,10 +116,7 @@ def display_mask(user: User, project: Project | None, *, revealed: bool = False)
         return DisplayMask(None)
     if project is None:
         return DisplayMask(likely_rules())
-    name = mask_name(project)
-    if name == NONE:
-        return DisplayMask(None)
-    return DisplayMask(rules_of(profile_of(name)) or likely_rules())
+    return _named_mask(mask_name(project))
 
 
 def mask_name(project: Project) -> str:

@@ -161,7 +161,8 @@ class Redactor:
             if isinstance(inner, str) and self._is_named_secret(key, inner, value):
                 masked[name] = self._whole(inner)
             elif isinstance(inner, str) and key in ("data", "base64") and _is_picture(inner):
-                masked[name] = redact(inner, self._pictures, self.numbers)[0]
+                masked[name], hits = redact(inner, self._pictures, self.numbers)
+                self.counts.update(hit.rule for hit in hits)
             else:
                 masked[name] = self.value(inner, depth + 1)
         return masked

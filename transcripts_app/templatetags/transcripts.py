@@ -12,12 +12,20 @@ from django.utils import timezone
 from sparkweb.templatetags.sparkweb import UNKNOWN
 from transcripts_app.archive.models import Session, moment
 from transcripts_app.reading import Row
+from transcripts_app.redaction.display import DisplayMask
+from transcripts_app.redaction.rules import likely_rules
 
 register = template.Library()
 
 OUTCOME_TONES = {"running": "busy", "error": "bad", "interrupted": "warn"}
 UNITS = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 _FAMILY = re.compile(r"(?:claude-)?(.*?)(?:-20\d{6})?(?:-v\d+(?::\d+)?)?$")
+
+
+@register.filter
+def masked(text: Any) -> str:
+    """Write a preview, title or snippet of a transcript without likely secrets."""
+    return DisplayMask(likely_rules()).text(str(text)) if text else ""
 
 
 @register.filter
