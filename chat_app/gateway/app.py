@@ -82,24 +82,26 @@ class Gateway:
         await send({"type": "http.response.body", "body": body})
 
     async def _ask(self, asked: Asked, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
-        work = asyncio.ensure_future(asked.run())
+        """Answer, unless the client leaves or its key is revoked before the end: then all work ends."""
+        work = asyncio.current_task()
+        assert work is not None
         gone = asyncio.ensure_future(_gone(receive))
         watch = asyncio.ensure_future(self._key_watch(headers)) if asked.wanted.streamed else None
-        racing = [work, gone, *([watch] if watch else [])]
+        watchers = [gone, *([watch] if watch else [])]
+        for one in watchers:
+            one.add_done_callback(lambda done: None if done.cancelled() else work.cancel())
         try:
-            await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                cut = watch.result() if watch is not None and watch.done() and not gone.done() else None
-                work.cancel()
-                with suppress(asyncio.CancelledError):
-                    await work
-                asked.ended_early(cut)
-                if cut is not None and asked.relay is not None:
-                    await send({"type": "http.response.body", "body": cut.event(), "more_body": False})
-                return
-            await work
+            await asked.run()
+        except asyncio.CancelledError:
+            if not any(one.done() for one in watchers):
+                raise  # the server stops
+            work.uncancel()
+            cut = watch.result() if watch is not None and watch.done() and not gone.done() else None
+            asked.ended_early(cut)
+            if cut is not None:
+                await send({"type": "http.response.body", "body": cut.event(), "more_body": False})
         finally:
-            for one in racing:
+            for one in watchers:
                 one.cancel()
 
     async def _key_watch(self, headers: dict[bytes, bytes]) -> GatewayError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
+import itertools
+import secrets
 from dataclasses import dataclass
 
 import aiohttp
@@ -10,16 +11,18 @@ import structlog
 
 from chat_app.gateway.errors import GatewayError
 from chat_app.gateway.keys import Caller
-from chat_app.gateway.ledger import LEDGER, Meter
+from chat_app.gateway.ledger import LEDGER, Entry, Meter
 from chat_app.gateway.relay import NotReached, Relay, Send
 from chat_app.gateway.requests import ENDPOINTS, Wanted
-from chat_app.gateway.routes import Routes, Upstream, prefix_of
+from chat_app.gateway.routes import Routes, Upstream
 from chat_app.gateway.sse import Tokens
-from chat_app.models import UsageOutcome, UsageRecord
+from chat_app.models import UsageOutcome
 
 log = structlog.get_logger(__name__)
 
 CLIENT_LEFT = 499  # nginx's word for it
+_BOOT = secrets.token_hex(10)  # of this process: with a number it makes an entry's uid
+_numbers = itertools.count()
 SENT_ON = ("anthropic-version", "anthropic-beta", "x-request-id", "user-agent")
 
 
@@ -52,12 +55,12 @@ class Asked:
     async def _answer(self) -> None:
         """Try the engines, best first: one that takes no connection was asked nothing."""
         why = ""
-        for upstream in await self.routes.candidates(self.wanted.model, prefix_of(self.wanted.body)):
+        for upstream in await self.routes.candidates(self.wanted.model, self.wanted.body):
             self.upstream = upstream
             self.relay = Relay(self.session, self.wanted, self._sent_on(), self.send, self.meter.first)
             self.routes.running[upstream.launch] += 1
             try:
-                await self.relay.run(upstream.base, ENDPOINTS[self.wanted.path], upstream.model)
+                await self.relay.run(upstream.base.with_path(ENDPOINTS[self.wanted.path]), upstream.model)
                 return
             except NotReached as error:
                 why = str(error)
@@ -85,8 +88,8 @@ class Asked:
     def _note(self, status: int, outcome: UsageOutcome, error: str) -> None:
         tokens = self.relay.told.tokens if self.relay else Tokens()
         upstream = self.upstream
-        record = UsageRecord(
-            uid=uuid.uuid4().hex,
+        entry = Entry(
+            uid=f"{_BOOT}{next(_numbers):012x}",
             at=self.meter.at,
             user_id=self.caller.user_id,
             user_label=self.caller.user_label,
@@ -98,7 +101,7 @@ class Asked:
             endpoint=self.wanted.path.removeprefix("/v1/"),
             streamed=self.wanted.streamed,
             status=status,
-            outcome=outcome,
+            outcome=outcome.value,
             error=error,
             input_tokens=tokens.input,
             output_tokens=tokens.output,
@@ -107,4 +110,4 @@ class Asked:
             first_ms=self.meter.first_ms,
             duration_ms=self.meter.ms,
         )
-        LEDGER.add(record)
+        LEDGER.add(entry)

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from chat_app.gateway.errors import GatewayError, upstream_error
 from chat_app.gateway.requests import Wanted, body_for
@@ -26,6 +27,7 @@ HEARTBEAT_SECONDS = 15.0
 BEAT = b": still waiting\n\n"
 READ_BYTES = 2**18
 EVENT_STREAM = b"text/event-stream"
+NOT_OURS = ("User-Agent", "Accept")
 PASSED_ON = ("content-type", "x-request-id", "retry-after")
 STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -64,13 +66,13 @@ class Relay:
         self._send, self._begun = send, begun
         self.told = Told()
         self._started = False
+        self._sent = 0
 
-    async def run(self, base: str, path: str, model: str) -> None:
+    async def run(self, url: URL, model: str) -> None:
         """Ask and answer. Raises NotReached; GatewayError while nothing was sent."""
         data, hide = body_for(self._wanted, model)
-        asking = asyncio.ensure_future(self._ask(base + path, data))
         try:
-            response = await self._headers_wait(asking)
+            response = await (self._patiently(url, data) if self._wanted.streamed else self._ask(url, data))
         except aiohttp.ClientConnectorError as error:
             if self._started:
                 await self._break(_lost(error))
@@ -79,29 +81,26 @@ class Relay:
         except LOST as error:
             await self._fail(_lost(error))
             return
-        finally:
-            if not asking.done():
-                asking.cancel()
         try:
             await self._answer(response, hide)
         finally:
             response.close()  # not release: an answer that is not read to its end must end at the engine too
 
-    async def _ask(self, url: str, data: bytes) -> aiohttp.ClientResponse:
-        return await self._session.post(url, data=data, headers=self._headers)
+    async def _ask(self, url: URL, data: bytes) -> aiohttp.ClientResponse:
+        return await self._session.post(url, data=data, headers=self._headers, skip_auto_headers=NOT_OURS)
 
-    async def _headers_wait(self, asking: asyncio.Future[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
-        """Wait for the engine's answer to begin; a stream's client gets comments meanwhile."""
-        if not self._wanted.streamed:
-            return await asking
+    async def _patiently(self, url: URL, data: bytes) -> aiohttp.ClientResponse:
+        """Ask for a stream; its client gets comments while the engine has not begun to answer."""
+        asking = asyncio.ensure_future(self._ask(url, data))
         seconds = HEADERS_SECONDS
-        while True:
-            done, _ = await asyncio.wait([asking], timeout=seconds)
-            if done:
-                return asking.result()
-            await self._start(200, STREAM_HEADERS)
-            await self._body(BEAT)
-            seconds = HEARTBEAT_SECONDS
+        try:
+            while not (await asyncio.wait([asking], timeout=seconds))[0]:
+                await self._start(200, STREAM_HEADERS)
+                await self._body(BEAT)
+                seconds = HEARTBEAT_SECONDS
+            return asking.result()
+        finally:
+            asking.cancel()  # means nothing to one that is done
 
     async def _answer(self, response: aiohttp.ClientResponse, hide: bool) -> None:
         kind = response.headers.get("content-type", "")
@@ -137,22 +136,21 @@ class Relay:
 
     async def _pieces(self, response: aiohttp.ClientResponse, events: Events) -> None:
         content = response.content
-        reading: asyncio.Future[bytes] = asyncio.ensure_future(content.readany())
+        beats = asyncio.ensure_future(self._beats(events))
         try:
-            while True:
-                if not reading.done():
-                    await asyncio.wait([reading], timeout=HEARTBEAT_SECONDS)
-                if not reading.done():
-                    await self._body(BEAT)
-                    continue
-                data = reading.result()
-                if not data:
-                    return
+            while data := await content.readany():
                 if out := events.feed(data):
                     await self._body(out)
-                reading = asyncio.ensure_future(content.readany())
         finally:
-            reading.cancel()
+            beats.cancel()
+
+    async def _beats(self, events: Events) -> None:
+        """Send a comment where nothing was sent for a while, between two events and never inside one."""
+        while True:
+            sent = self._sent
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            if sent == self._sent and events.between:
+                await self._body(BEAT)
 
     async def _whole(self, response: aiohttp.ClientResponse, body: bytes) -> None:
         self.told.status, self.told.outcome = response.status, "ok"
@@ -192,6 +190,7 @@ class Relay:
             await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def _body(self, data: bytes, more: bool = True) -> None:
+        self._sent += 1
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
 

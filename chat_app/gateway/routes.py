@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError
+from yarl import URL
 
 from chat_app.gateway.errors import GatewayError
 from chat_app.gateway.threads import DATABASE
@@ -33,7 +34,7 @@ class Upstream:
     name: str
     model: str
     node: str
-    base: str  # http://host:port
+    base: URL  # http://host:port
     engine: str
     context: int | None
 
@@ -76,7 +77,7 @@ class Routes:
                 ) from None
         self._at = time.monotonic()
 
-    async def candidates(self, name: str, prefix: bytes) -> list[Upstream]:
+    async def candidates(self, name: str, body: dict[str, Any]) -> list[Upstream]:
         """Return the engines for a name, best first. Raises GatewayError where none answers."""
         table = await self.table()
         found = table.upstreams.get(name)
@@ -84,6 +85,7 @@ class Routes:
             raise _none(table, name)
         if len(found) == 1:
             return found
+        prefix = prefix_of(body)
         ordered = sorted(found, key=lambda one: self.running[one.launch])
         liked = self._prefixes.get(prefix)
         for one in ordered:
@@ -151,7 +153,7 @@ def _upstream(launch: Launch) -> Upstream | None:
         name=launch.definition_slug,
         model=probe.get("model") or launch.definition_slug,
         node=launch.node_name,
-        base=f"http://[{host}]:{first.port}" if ":" in host else f"http://{host}:{first.port}",
+        base=URL.build(scheme="http", host=host, port=first.port),
         engine=launch.engine,
         context=launch.definition.max_context_length,
     )

@@ -48,9 +48,11 @@ class Events:
         self.is_done = False
         self._hide = hide_usage
         self._tail = b""
+        self.between = True  # what was passed on so far ends with a whole line
 
     def feed(self, data: bytes) -> bytes:
         """Take in what came, and return what goes on."""
+        self.between = self._hide or data.endswith(b"\n")
         whole, mark, tail = (self._tail + data).rpartition(b"\n")
         self._tail = tail
         if not mark:

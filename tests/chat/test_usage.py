@@ -14,7 +14,7 @@ from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
-from chat_app.gateway.ledger import Ledger
+from chat_app.gateway.ledger import Entry, Ledger, entries_store
 from chat_app.models import UsageOutcome, UsageRecord
 from chat_app.tasks import usage_housekeeping
 from sparkweb.accounts.models import User
@@ -81,26 +81,32 @@ def test_the_page_says_how_to_begin_and_shows_no_markup(
     assert b"&lt;img src=x&gt;" in content
 
 
+def _entry(uid: str) -> Entry:
+    return Entry(
+        uid, timezone.now(), None, "ada", None, "", "qwen", "", "", "embeddings", False, 200, "ok", "", 1,
+        None, None, False, None, 5.0,
+    )  # fmt: skip
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_ledger_catches_up_after_the_database_was_away() -> None:
     ledger = Ledger()
-    stored = UsageRecord.objects.bulk_create
     tried: list[int] = []
 
-    def away(records: list[UsageRecord], **options: Any) -> Any:
-        tried.append(len(records))
+    def away(entries: list[Entry]) -> None:
+        tried.append(len(entries))
         if len(tried) < 3:
             raise OperationalError("away")
-        return stored(records, **options)
+        entries_store(entries)
 
     with (
-        mock.patch.object(UsageRecord.objects, "bulk_create", away),
+        mock.patch("chat_app.gateway.ledger.entries_store", away),
         mock.patch("chat_app.gateway.ledger.EVERY_SECONDS", 0.01),
     ):
-        ledger.add(_record("one"))
-        ledger.add(_record("two"))
+        ledger.add(_entry("one"))
+        ledger.add(_entry("two"))
         wait_for(lambda: UsageRecord.objects.count() == 2, "both entries")
-        ledger.add(_record("one"))  # told twice
+        ledger.add(_entry("one"))  # told twice
         ledger.close(60)
     assert sorted(UsageRecord.objects.values_list("uid", flat=True)) == ["one", "two"]
 
