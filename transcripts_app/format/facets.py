@@ -16,6 +16,7 @@ from transcripts_app.format.record import Parsed
 
 ERROR = "xerr"
 SIDECHAIN = "xside"
+DAY_MS = 86_400_000
 
 
 def facets_of(parsed: Parsed, session: int, tool: str = "", model: str = "") -> str:
@@ -35,18 +36,21 @@ def facets_answered(kind: int, tool: str, model: str) -> str:
 
 def facets_fixed(parsed: Parsed) -> str:
     """The facets that a record has by itself, whatever its session."""
-    words = [f"k{kind.value}" for kind in sorted(set(parsed.kinds))]
-    words += sorted({tool_facet(call.name) for call in parsed.calls})
+    kinds = parsed.kinds
+    words = [f"k{kind:d}" for kind in (kinds if len(kinds) == 1 else sorted(set(kinds)))]
+    if parsed.calls:
+        words += sorted({tool_facet(call.name) for call in parsed.calls})
     if parsed.model:
         words.append(model_facet(parsed.model))
     if parsed.branch:
         words.append(branch_facet(parsed.branch))
-    words += [f"h{thing}" for thing in sorted(parsed.carries)]
+    if parsed.carries:
+        words += [f"h{thing}" for thing in sorted(parsed.carries)]
     if parsed.is_error:
         words.append(ERROR)
     if parsed.is_sidechain:
         words.append(SIDECHAIN)
-    if parsed.at_ms is not None and (month := month_facet(parsed.at_ms)):
+    if parsed.at_ms is not None and (month := _month_of_day(parsed.at_ms // DAY_MS)):
         words.append(month)
     return " ".join(words)
 
@@ -61,6 +65,7 @@ def model_facet(name: str) -> str:
     return "m" + _alphanumeric(name)
 
 
+@lru_cache(4096)
 def branch_facet(name: str) -> str:
     """A branch as one token, exactly: `fix/a-b` is not `fixab`."""
     digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=6)
@@ -71,6 +76,11 @@ def month_facet(at_ms: int) -> str:
     """`d202612`; empty for a time that no calendar holds."""
     day = day_of(at_ms)
     return f"d{day // 100:06}" if day else ""
+
+
+@lru_cache(4096)
+def _month_of_day(day: int) -> str:
+    return month_facet(day * DAY_MS)
 
 
 def day_of(at_ms: int | None) -> int | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -152,10 +151,14 @@ def uid_of(value: Any) -> bytes | None:
     """Return a uuid as 16 bytes; a digest of any other text; None for what is no text."""
     if not isinstance(value, str) or not value:
         return None
-    try:
-        return uuid.UUID(value).bytes if len(value) == 36 else _digest(value)
-    except ValueError:
-        return _digest(value)
+    if len(value) == 36 and value[8] == value[13] == value[18] == value[23] == "-":
+        try:
+            # Half the time of uuid.UUID, thrice for each record.
+            found = bytes.fromhex(value.replace("-", ""))
+        except ValueError:
+            return _digest(value)
+        return found if len(found) == 16 else _digest(value)
+    return _digest(value)
 
 
 def at_ms_of(value: Any) -> int | None:
@@ -257,7 +260,7 @@ def _task(text: str, out: Parsed) -> None:
 
 def _assistant(record: dict[str, Any], out: Parsed) -> None:
     message = _message(record)
-    out.model, out.stop_reason = _text(message, "model"), _text(message, "stop_reason")
+    out.model, out.stop_reason = _text(message, "model")[:200], _text(message, "stop_reason")
     out.is_synthetic = out.model == SYNTHETIC
     texts: list[str] = []
     for block in blocks_of(message.get("content")):
