@@ -282,6 +282,8 @@ def _future(story: Story, main: Scribe) -> None:
 
 
 def _move(story: Story, main: Scribe) -> None:
+    if not story.turns:
+        return
     main.desk.cwd = story.cwd + story.rng.choice(("", "/web", "/tools"))
     main.branch = story.rng.choice(BRANCHES)
 

@@ -91,8 +91,9 @@ def _edit(desk: Desk) -> Done:
     after = before[:at] + [text.new_line() for _ in range(added)] + before[at + removed :]
     old, new = "\n".join(before), "\n".join(after)
     whole = text.code(text.size(5_500, 1.55)) + "\n" + old
-    patch = {"oldStart": 1, "oldLines": len(before), "newStart": 1, "newLines": len(after),
-             "lines": [f"-{line}" for line in before] + [f"+{line}" for line in after]}  # fmt: skip
+    changes = [f" {line}" for line in before[:at]] + [f"-{line}" for line in before[at : at + removed]]
+    changes += [f"+{line}" for line in after[at : at + added]] + [f" {line}" for line in after[at + added :]]
+    patch = {"oldStart": 1, "oldLines": len(before), "newStart": 1, "newLines": len(after), "lines": changes}
     told = {"filePath": path, "oldString": old, "newString": new, "originalFile": whole,
             "structuredPatch": [patch], "userModified": False, "replaceAll": False}  # fmt: skip
     content = f"The file {path} has been updated. Here's the result of running `cat -n`:\n{new}"
@@ -103,7 +104,8 @@ def _edit(desk: Desk) -> Done:
 def _multi_edit(desk: Desk) -> Done:
     one, other = _edit(desk), _edit(desk)
     edits = [{name: done.given[name] for name in ("old_string", "new_string")} for done in (one, other)]
-    told = {"filePath": one.path, "edits": edits, "originalFileContents": one.told["originalFile"]}
+    told = {"filePath": one.path, "edits": edits, "originalFileContents": one.told["originalFile"],
+            "structuredPatch": one.told["structuredPatch"] + other.told["structuredPatch"]}  # fmt: skip
     added, removed = one.added + other.added, one.removed + other.removed
     given = {"file_path": one.path, "edits": edits}
     return Done("MultiEdit", given, "Applied 2 edits", told, path=one.path, added=added, removed=removed)

@@ -42,7 +42,7 @@ class SessionTruth:
 
     key: str
     project: str
-    records: int = 0
+    records: int = 0  # each once; a large output that lies beside the session is one
     prompts: int = 0
     tool_calls: int = 0
     tool_errors: int = 0

@@ -224,6 +224,11 @@ transcript_redaction_profile  GET  /transcripts/redaction/mine/    viewer
 transcript_redaction_change   POST /transcripts/redaction/mine/change/  admin
 transcript_mask           POST  /transcripts/projects/{uid}/mask/  viewer
 transcript_reveal         POST  /transcripts/sessions/{uid}/reveal/  viewer
+transcript_figures        GET   /transcripts/figures/              viewer
+transcript_figures_export GET   /transcripts/figures/export/       viewer
+transcript_prices         GET   /transcripts/prices/               viewer
+transcript_price_add      POST  /transcripts/prices/new/           admin
+transcript_price_delete   POST  /transcripts/prices/1/delete/      admin
 transcript_imports        GET   /transcripts/imports/              viewer
 transcript_imports_state  GET   /transcripts/imports/state/        viewer
 transcript_source_add     POST  /transcripts/imports/sources/      admin
@@ -436,6 +441,12 @@ api_redaction_profile        DELETE  /api/transcripts/redaction/mine     admin
 api_redaction_preview        GET     /api/transcripts/sessions/{uid}/redaction  viewer
 api_transcript_mask          GET     /api/transcripts/projects/{uid}/mask  viewer
 api_transcript_mask          PUT     /api/transcripts/projects/{uid}/mask  viewer
+api_transcript_figures       GET     /api/transcripts/figures            viewer
+api_transcript_figures_csv   GET     /api/transcripts/figures.csv        viewer
+api_transcript_price-list    GET     /api/transcripts/prices             viewer
+api_transcript_price-list    POST    /api/transcripts/prices             admin
+api_transcript_price-detail  GET     /api/transcripts/prices/1           viewer
+api_transcript_price-detail  DELETE  /api/transcripts/prices/1           admin
 api_transcript_sources       GET     /api/transcripts/sources            viewer
 api_transcript_sources       POST    /api/transcripts/sources            admin
 api_transcript_source        GET     /api/transcripts/sources/1          viewer
@@ -520,6 +531,7 @@ ADMIN_TABLES = {
     "transcripts_app.transcriptupload",
     "transcripts_app.transcriptexport", "transcripts_app.redactionprofile",
     "transcripts_app.projectmask",
+    "transcripts_app.modelprice",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 

@@ -102,3 +102,4 @@ class SavedSearchAdmin(ReadOnlyAdmin):
 
 
 from transcripts_app import admin_export, admin_intake  # noqa: E402, F401
+from transcripts_app.admin_prices import ModelPriceAdmin  # noqa: E402, F401 - registers itself

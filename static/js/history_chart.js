@@ -8,6 +8,7 @@ const FORMATS = {
   "/s": (value) => [value < 100 ? value.toFixed(1) : count(value)[0], "/s"],
   s: (value) => [value.toFixed(3), "s"],
   count: (value) => count(Math.round(value)),
+  $: (value) => [`$${value.toFixed(value < 100 ? 2 : 0)}`],
 };
 const COLOURS = ["--series-0", "--series-1", "--series-2", "--series-3", "--good", "--warn", "--bad", "--busy"];
 const WHOLE = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((one) => one * 10 ** power)).flat();

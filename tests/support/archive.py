@@ -14,9 +14,11 @@ from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests.support.claude_code import Transcript
+from transcripts_app.importing.costs import costs_refresh
 from transcripts_app.importing.ledger import Count
 from transcripts_app.importing.run import ImportRun
 from transcripts_app.importing.writer import Writer
+from transcripts_app.services_prices import prices_table
 
 __all__ = ["archive", "archive_template", "archive_with_one", "archive_with_one_template", "projects", "read"]
 ONE = "00000000000000aa"  # the key of both project and session in `archive_with_one`
@@ -100,6 +102,7 @@ def read(archive: Path, projects: Path) -> Callable[[], Count]:
 
     def run() -> Count:
         with Writer(archive) as writer:
+            costs_refresh(writer, prices_table())
             one = ImportRun(writer, "command")
             one.source_read("spark-1", projects)
             one.end()

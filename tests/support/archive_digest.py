@@ -14,6 +14,7 @@ import zstandard
 
 TABLES = (
     "project", "session", "transcriptfile", "response", "record", "toolcall", "title", "badline", "secrethit",
+    "usage", "tooluse", "sessionday",
 )  # fmt: skip
 SESSION_FACET = re.compile(r"s(\d+)$")
 

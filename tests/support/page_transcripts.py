@@ -13,8 +13,10 @@ from django.conf import settings
 
 from tests.support.claude_code import Transcript, copied
 from transcripts_app.archive.models import Session
+from transcripts_app.importing.costs import costs_refresh
 from transcripts_app.importing.run import ImportRun
 from transcripts_app.importing.writer import Writer
+from transcripts_app.services_prices import prices_table
 
 SHOP, SITE, NOTES = "/home/ada/shop", "/home/ada/web-site", "/home/ada/notes"
 LONG_TURNS = 150
@@ -84,6 +86,7 @@ def transcripts_pages(keys: dict[str, str]) -> dict[str, str]:
 def transcripts_read(folder: Path) -> None:
     """Read what is new below `folder` into the archive of the settings."""
     with Writer(settings.ARCHIVE_PATH) as writer:
+        costs_refresh(writer, prices_table())
         run = ImportRun(writer, "command")
         run.source_read("spark-1", folder)
         run.end()

@@ -314,3 +314,5 @@ class SecretHit(ArchiveModel):
 
 
 # The full-text index, archive_search(body, facets), is made by the first migration; its rowids are Records.
+
+from transcripts_app.archive.models_figures import Fact, SessionDay, ToolUse, Usage  # noqa: E402, F401 - found by Django

@@ -18,12 +18,14 @@ import psutil
 import structlog
 from django.db import DatabaseError, close_old_connections
 
+from transcripts_app.importing.costs import costs_refresh
 from transcripts_app.importing.follow import Followed, owners_keep
 from transcripts_app.importing.follower import Look
 from transcripts_app.importing.requests import handlers_load, request_next, requests_prune, requests_wait
 from transcripts_app.importing.state import StateFile
 from transcripts_app.importing.writer import ArchiveBusy, ArchiveFull, Writer
 from transcripts_app.node_store import mirror
+from transcripts_app.services_prices import prices_table
 from transcripts_app.sources import sources_default, sources_followed
 from transcripts_app.uploads import uploads_tidy
 
@@ -90,6 +92,7 @@ class ArchiveProcess:
             return False
         with Writer(self.archive) as writer:
             self.state.tell(state="working", problem="")
+            costs_refresh(writer, prices_table())
             self._read(writer, wanted)
             if asked:
                 request_next(writer)

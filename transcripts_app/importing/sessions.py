@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from transcripts_app.format.kinds import Kind
+from transcripts_app.importing.costs import prices_known, sums_make
 from transcripts_app.importing.links import links_make
 from transcripts_app.importing.paths import Ends, paths_mark
 from transcripts_app.importing.prompts import Prompts, prompts_read
-from transcripts_app.importing.turns import active_ms
+from transcripts_app.importing.turns import days_read
 from transcripts_app.importing.writer import Writer, now_ms
+from transcripts_app.prices import PriceTable
 
 AT_ONCE = 400
 RUNNING_MS = 10 * 60_000
@@ -22,8 +24,8 @@ TOKENS = (
 COLUMNS = (
     "title", "title_kind", "first_prompt", "started_ms", "ended_ms", "active_ms", "changed_ms", "model_names",
     "outcome", "records", "prompts", "answers", "tool_calls", "tool_errors", "api_errors", "compactions",
-    "agents", "files_touched", "lines_added", "lines_removed", *TOKENS, "bytes", "is_warmup",
-    "secrets", "forked_from_id", "leaf",
+    "agents", "files_touched", "lines_added", "lines_removed", *TOKENS, "cost_micros", "bytes",
+    "is_warmup", "secrets", "forked_from_id", "leaf",
 )  # fmt: skip
 Rows = dict[int, dict[str, Any]]
 
@@ -31,6 +33,7 @@ Rows = dict[int, dict[str, Any]]
 def sessions_finish(writer: Writer) -> list[int]:
     """Make the rows of all stale sessions anew, some hundred in a transaction; return their ids."""
     done: list[int] = []
+    prices = prices_known(writer)
     _no_longer_running(writer)
     while sessions := [
         one for (one,) in writer.connection.execute(
@@ -38,7 +41,7 @@ def sessions_finish(writer: Writer) -> list[int]:
         )
     ]:  # fmt: skip
         with writer.transaction():
-            _finish(writer, sessions)
+            _finish(writer, sessions, prices)
         done += sessions
     return done
 
@@ -52,7 +55,7 @@ def _no_longer_running(writer: Writer) -> None:
             writer.stale(one for (one,) in ended)
 
 
-def _finish(writer: Writer, sessions: Sequence[int]) -> None:
+def _finish(writer: Writer, sessions: Sequence[int], prices: PriceTable) -> None:
     """Inside the caller's transaction. The sessions stand in a table of this connection's own."""
     execute = writer.connection.execute
     execute("CREATE TEMP TABLE IF NOT EXISTS finishing (id INTEGER PRIMARY KEY)")
@@ -61,16 +64,17 @@ def _finish(writer: Writer, sessions: Sequence[int]) -> None:
     links_make(writer)
     prompts = prompts_read(writer)
     ends = paths_mark(writer)
+    days = days_read(writer)
+    costs = sums_make(writer, prices, days)
     rows: Rows = {one: {"changed_ms": now_ms()} for one in sessions}
-    for part in (_records(writer), _calls(writer), _tokens(writer), _agents(writer), _forks(writer),
+    for part in (_records(writer), _calls(writer), _tokens(writer), costs, _agents(writer), _forks(writer),
                  _secrets(writer)):  # fmt: skip
         for session, values in part.items():
             rows[session] |= values
-    active = active_ms(writer)
     titles = _titles(writer)
     for session, row in rows.items():
         row |= _reading(titles.get(session, {}), prompts.get(session, Prompts()), ends.get(session))
-        row["active_ms"] = active.get(session, 0)
+        row["active_ms"] = sum(active for active, _ in days.get(session, {}).values())
     names = ", ".join(f"{name} = ?" for name in COLUMNS)
     writer.connection.executemany(
         f"UPDATE archive_session SET {names}, is_stale = 0 WHERE id = ?",  # noqa: S608

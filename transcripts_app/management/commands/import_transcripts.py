@@ -11,9 +11,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from transcripts_app.importing.costs import costs_refresh
 from transcripts_app.importing.ledger import Count
 from transcripts_app.importing.run import ImportRun, Progress
 from transcripts_app.importing.writer import ArchiveBusy, ArchiveFull, Writer
+from transcripts_app.services_prices import prices_table
 
 DEFAULT = Path("~/.claude/projects")
 STOPPED = 130  # as a shell tells of ctrl-C
@@ -52,6 +54,7 @@ class Command(BaseCommand):
     def _read(self, writer: Writer, folders: list[Path], node: str) -> Count:
         run, bar = ImportRun(writer, "command"), Bar(self.stderr)
         try:
+            costs_refresh(writer, prices_table())
             for folder in folders:
                 run.source_read(node, folder, progress=bar.draw)
             run.end()

@@ -1,0 +1,42 @@
+"""Figures as a file: rows of one dimension as CSV for a spreadsheet, or as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from transcripts_app.figures import CALLS, TOKENS, Figures
+
+FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+COLUMNS = (
+    "name", "key", "sessions", "responses", *TOKENS, "tokens", "cache_share", "cost_dollars", "cost_micros",
+    "unpriced", "warmup_responses", "warmup_cost_micros", "web_searches", "web_fetches", *CALLS, "active_ms",
+    "prompts",
+)  # fmt: skip
+
+
+def figures_file(form: str, dimension: str, rows: Iterable[Figures], total: Figures) -> bytes:
+    """Return the rows of a dimension as a file of one of FORMATS."""
+    if form == "json":
+        whole = {"by": dimension, "total": total.as_json(), "rows": [row.as_json() for row in rows]}
+        return orjson.dumps(whole, option=orjson.OPT_INDENT_2)
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow((dimension, *COLUMNS[1:]))
+    for row in rows:
+        told = row.as_json()
+        micros: int | None = told["cost_micros"]
+        told["cost_dollars"] = "" if micros is None else f"{micros / 1_000_000:.6f}"
+        writer.writerow([_cell(told[name]) for name in COLUMNS])
+    return out.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    """Text that a spreadsheet would take for a formula begins with an apostrophe."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return "" if value is None else value
