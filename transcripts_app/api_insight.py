@@ -26,15 +26,15 @@ from transcripts_app.selectors_context import files_read, waterfall
 from transcripts_app.selectors_errors import OCCURRENCES_SHOWN, atlas_read, followed_read
 from transcripts_app.selectors_files import StepLine, file_view, files_changed
 from transcripts_app.serializers_insight import (
-    AtlasSerializer,
-    BlameSerializer,
-    BranchesSerializer,
-    BranchPairSerializer,
-    ContextSerializer,
-    ErrorGroupSerializer,
-    FileAtSerializer,
-    FilesSerializer,
-    PathsSerializer,
+    TranscriptBlameSerializer,
+    TranscriptBranchesSerializer,
+    TranscriptBranchPairSerializer,
+    TranscriptChangedFilesSerializer,
+    TranscriptContextSerializer,
+    TranscriptErrorSerializer,
+    TranscriptErrorsSerializer,
+    TranscriptFileAtSerializer,
+    TranscriptPathsSerializer,
 )
 from transcripts_app.views_errors import group_facts
 
@@ -52,7 +52,7 @@ ERROR_FILTERS = [
 class Branches(APIView):
     @extend_schema(
         summary="Branches of a session and its forks", operation_id="transcript_branches",
-        responses={200: BranchesSerializer, **refusals(404)},
+        responses={200: TranscriptBranchesSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str) -> Response:
         session = _session(request, key)
@@ -66,7 +66,7 @@ class BranchPair(APIView):
     @extend_schema(
         summary="Two branches from where they part", operation_id="transcript_branches_compare",
         parameters=[OpenApiParameter(name, INT, required=True) for name in ("left", "right")],
-        responses={200: BranchPairSerializer, **refusals(404)},
+        responses={200: TranscriptBranchPairSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str) -> Response:
         tree = tree_of(cast(User, request.user), _session(request, key))
@@ -84,7 +84,7 @@ class Context(APIView):
         summary="What filled the context window, response by response", operation_id="transcript_context",
         description="`window` is the API's own total; `parts` are estimated and add up to it.",
         parameters=[OpenApiParameter("file", INT, description="A sub-agent's; absent: the session's own")],
-        responses={200: ContextSerializer, **refusals(404)},
+        responses={200: TranscriptContextSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str) -> Response:
         session = _session(request, key)
@@ -115,7 +115,7 @@ class Context(APIView):
 class Files(APIView):
     @extend_schema(
         summary="Files that a session changed", operation_id="transcript_changed_files",
-        responses={200: FilesSerializer, **refusals(404)},
+        responses={200: TranscriptChangedFilesSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str) -> Response:
         files = files_changed(_session(request, key))
@@ -139,7 +139,7 @@ class FileAt(APIView):
         parameters=[OpenApiParameter("path", STR, required=True),
                     OpenApiParameter("at", INT, description="A record at which it changed"),
                     OpenApiParameter("step", INT, description="Or the number of a change; absent: the last")],
-        responses={200: FileAtSerializer, **refusals(404)},
+        responses={200: TranscriptFileAtSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str) -> Response:
         session, path = _session(request, key), text_of(request.query_params.get("path"))
@@ -165,7 +165,7 @@ class FileAt(APIView):
 class BlamePaths(APIView):
     @extend_schema(
         summary="Changed files whose path contains a text", operation_id="transcript_blame_paths",
-        parameters=[OpenApiParameter("path", STR)], responses={200: PathsSerializer, **refusals()},
+        parameters=[OpenApiParameter("path", STR)], responses={200: TranscriptPathsSerializer, **refusals()},
     )  # fmt: skip
     def get(self, request: Request) -> Response:
         text = text_of(request.query_params.get("path"))
@@ -180,7 +180,7 @@ class BlameView(APIView):
         parameters=[OpenApiParameter("path", STR, required=True), OpenApiParameter("node", STR),
                     OpenApiParameter("line", INT, description="Of the last known content"),
                     OpenApiParameter("text", STR, description="Or a piece of text that a change added")],
-        responses={200: BlameSerializer, **refusals(404)},
+        responses={200: TranscriptBlameSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request) -> Response:
         params = request.query_params
@@ -212,7 +212,7 @@ class BlameView(APIView):
 class Errors(APIView):
     @extend_schema(
         summary="Failures grouped by what they say", operation_id="transcript_errors",
-        parameters=ERROR_FILTERS, responses={200: AtlasSerializer, **refusals()},
+        parameters=ERROR_FILTERS, responses={200: TranscriptErrorsSerializer, **refusals()},
     )  # fmt: skip
     def get(self, request: Request) -> Response:
         atlas = atlas_read(cast(User, request.user), _form(request).wanted())
@@ -225,7 +225,7 @@ class Errors(APIView):
 class ErrorGroup(APIView):
     @extend_schema(
         summary="One kind of failure, its newest occurrences, what followed", operation_id="transcript_error",
-        parameters=ERROR_FILTERS, responses={200: ErrorGroupSerializer, **refusals(404)},
+        parameters=ERROR_FILTERS, responses={200: TranscriptErrorSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, group: str) -> Response:
         wanted = _form(request).wanted()

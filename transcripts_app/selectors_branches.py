@@ -66,6 +66,10 @@ class Entry:
     tool: str = ""
     is_error: bool = False
 
+    @property
+    def label(self) -> str:
+        return self.tool or self.kind.name.replace("_", " ").capitalize()
+
 
 @dataclass(slots=True)
 class Side:

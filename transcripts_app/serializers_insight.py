@@ -36,7 +36,7 @@ class TranscriptBranchSerializer(Base):
     read_tokens = serializers.IntegerField(help_text="Input and cache, of all its responses")
 
 
-class BranchesSerializer(Base):
+class TranscriptBranchesSerializer(Base):
     sessions = serializers.ListField(child=serializers.CharField())
     branches = TranscriptBranchSerializer(many=True)
 
@@ -53,18 +53,18 @@ class TranscriptSideSerializer(Base):
     entries = TranscriptEntrySerializer(many=True)
 
 
-class BranchPairSerializer(Base):
+class TranscriptBranchPairSerializer(Base):
     parts_after = TranscriptPlaceSerializer(allow_null=True)
     left = TranscriptSideSerializer()
     right = TranscriptSideSerializer()
 
 
-class ContextFileSerializer(Base):
+class TranscriptContextFileSerializer(Base):
     file = serializers.IntegerField()
     agent = serializers.CharField(help_text="Empty: the session itself")
 
 
-class ContextTurnSerializer(Base):
+class TranscriptContextTurnSerializer(Base):
     record = serializers.IntegerField()
     at = serializers.DateTimeField(allow_null=True)
     window = serializers.IntegerField(
@@ -78,16 +78,16 @@ class ContextTurnSerializer(Base):
     compacted = serializers.BooleanField()
 
 
-class ContextSerializer(Base):
+class TranscriptContextSerializer(Base):
     file = serializers.IntegerField()
-    files = ContextFileSerializer(many=True)
+    files = TranscriptContextFileSerializer(many=True)
     estimated = serializers.BooleanField()
     peak = serializers.IntegerField()
     compactions = serializers.IntegerField()
-    turns = ContextTurnSerializer(many=True)
+    turns = TranscriptContextTurnSerializer(many=True)
 
 
-class ChangedFileSerializer(Base):
+class TranscriptChangedFileSerializer(Base):
     path = serializers.CharField()
     changes = serializers.IntegerField()
     failed = serializers.IntegerField()
@@ -97,11 +97,11 @@ class ChangedFileSerializer(Base):
     last_at = serializers.DateTimeField(allow_null=True)
 
 
-class FilesSerializer(Base):
-    files = ChangedFileSerializer(many=True)
+class TranscriptChangedFilesSerializer(Base):
+    files = TranscriptChangedFileSerializer(many=True)
 
 
-class FileStepSerializer(Base):
+class TranscriptFileStepSerializer(Base):
     number = serializers.IntegerField()
     verb = serializers.CharField(help_text="write, edit or outside")
     tool = serializers.CharField()
@@ -113,33 +113,33 @@ class FileStepSerializer(Base):
     note = serializers.CharField()
 
 
-class FileLineSerializer(Base):
+class TranscriptFileLineSerializer(Base):
     number = serializers.IntegerField(allow_null=True)
     text = serializers.CharField(allow_null=True)
     hidden = serializers.IntegerField(allow_null=True)
 
 
-class FileAtSerializer(Base):
+class TranscriptFileAtSerializer(Base):
     path = serializers.CharField()
     step = serializers.IntegerField()
-    steps = FileStepSerializer(many=True)
+    steps = TranscriptFileStepSerializer(many=True)
     failed = serializers.IntegerField()
     whole = serializers.BooleanField()
     doubtful = serializers.BooleanField()
     text = serializers.CharField(allow_null=True, help_text="The whole file, where it is known")
-    lines = FileLineSerializer(many=True)
+    lines = TranscriptFileLineSerializer(many=True)
     cut = serializers.BooleanField()
 
 
-class PathsSerializer(Base):
+class TranscriptPathsSerializer(Base):
     paths = serializers.ListField(child=serializers.CharField())
 
 
-class BlameLineSerializer(FileLineSerializer):
+class TranscriptBlameLineSerializer(TranscriptFileLineSerializer):
     call = serializers.IntegerField(allow_null=True)
 
 
-class BlameCallSerializer(Base):
+class TranscriptBlameCallSerializer(Base):
     call = serializers.IntegerField()
     tool = serializers.CharField()
     session = serializers.CharField()
@@ -149,18 +149,18 @@ class BlameCallSerializer(Base):
     prompt = TranscriptPlaceSerializer(allow_null=True)
 
 
-class BlameSerializer(Base):
+class TranscriptBlameSerializer(Base):
     path = serializers.CharField()
     node = serializers.CharField()
     changes = serializers.IntegerField()
     sessions = serializers.IntegerField()
     cut = serializers.BooleanField()
-    lines = BlameLineSerializer(many=True)
-    calls = BlameCallSerializer(many=True)
-    answers = BlameCallSerializer(many=True)
+    lines = TranscriptBlameLineSerializer(many=True)
+    calls = TranscriptBlameCallSerializer(many=True)
+    answers = TranscriptBlameCallSerializer(many=True)
 
 
-class ErrorKindSerializer(Base):
+class TranscriptErrorKindSerializer(Base):
     key = serializers.CharField()
     kind = serializers.CharField(help_text="tool or api")
     message = serializers.CharField(help_text="With paths, numbers, ids and quoted texts folded")
@@ -175,14 +175,14 @@ class ErrorKindSerializer(Base):
     models = serializers.DictField(child=serializers.IntegerField())
 
 
-class AtlasSerializer(Base):
+class TranscriptErrorsSerializer(Base):
     total = serializers.IntegerField()
     sessions = serializers.IntegerField()
     kinds = serializers.IntegerField()
-    groups = ErrorKindSerializer(many=True)
+    groups = TranscriptErrorKindSerializer(many=True)
 
 
-class ErrorFollowedSerializer(Base):
+class TranscriptErrorFollowedSerializer(Base):
     looked = serializers.IntegerField(help_text="How many of the newest were looked at")
     retried = serializers.IntegerField()
     worked = serializers.IntegerField()
@@ -191,7 +191,7 @@ class ErrorFollowedSerializer(Base):
     )
 
 
-class ErrorOccurrenceSerializer(Base):
+class TranscriptErrorOccurrenceSerializer(Base):
     at = serializers.DateTimeField(allow_null=True)
     session = serializers.CharField()
     record = serializers.IntegerField()
@@ -202,6 +202,6 @@ class ErrorOccurrenceSerializer(Base):
     worked_after = serializers.IntegerField(allow_null=True, help_text="Responses")
 
 
-class ErrorGroupSerializer(ErrorKindSerializer):
-    followed = ErrorFollowedSerializer()
-    occurrences = ErrorOccurrenceSerializer(many=True)
+class TranscriptErrorSerializer(TranscriptErrorKindSerializer):
+    followed = TranscriptErrorFollowedSerializer()
+    occurrences = TranscriptErrorOccurrenceSerializer(many=True)

@@ -113,7 +113,7 @@ def part_rows(turns: list[Turn], number: int) -> list[PartRow]:
         PartRow(label_of(name), tones[name], held[name], 100 * held[name] / turn.window, added[name])
         for name in shown
     ]
-    return sorted(rows, key=lambda row: -row.held)
+    return sorted((row for row in rows if row.held or row.added), key=lambda row: -row.held)
 
 
 def _row(number: int, turn: Turn) -> TurnRow:

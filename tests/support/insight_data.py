@@ -28,17 +28,18 @@ CACHED = 1030  # tokens that claude_code.Transcript counts as read from and writ
 class Told(Transcript):
     """A transcript whose responses have windows, and whose edits tell what Claude Code tells."""
 
-    window = 14_000
+    window, counted = 14_000, 0
 
-    def said(self, *blocks: Any, more: int = 900) -> dict[str, Any]:
-        """Append a response whose window is `more` tokens larger than the one before."""
-        self.window += more
+    def said(self, *blocks: Any) -> dict[str, Any]:
+        """Append a response; its window grows by a token for each four characters since the one before."""
+        new = [record.get("message", {}).get("content", "") for record in self.records[self.counted :]]
+        self.window, self.counted = self.window + 20 + len(str(new)) // 4, len(self.records)
         return self.answer(*blocks, tokens=(self.window - CACHED, 120))
 
-    def asks(self, name: str, *, more: int = 700, **given: Any) -> str:
+    def asks(self, name: str, **given: Any) -> str:
         """Append a tool call as a response of its own; return its id."""
         tool_id = f"toolu_{len(self.records):04}{self.session_id[:8]}{self.agent}"
-        self.said({"type": "tool_use", "id": tool_id, "name": name, "input": given}, more=more)
+        self.said({"type": "tool_use", "id": tool_id, "name": name, "input": given})
         return tool_id
 
     def reads(self, path: str, text: str) -> None:
@@ -96,7 +97,7 @@ def rewound(root: Path) -> Told:
     one = Told(root)
     one.prompt("Make the basket count right")
     one.said(
-        {"type": "thinking", "thinking": "The count is one too high. " * 40, "signature": "s"}, "I look."
+        {"type": "thinking", "thinking": "The count is one too high. " * 400, "signature": "s"}, "I look."
     )
     one.reads(FILE, START)
     one.fails(
@@ -131,7 +132,10 @@ def rewound(root: Path) -> Told:
     agent.write()
     one.at = agent.at
     one.result(task, "Tests are written.", told={"agentId": "a1b2c3", "status": "completed"})
-    one.said("There is a total now.", more=52_000)
+    for part in range(1, 6):
+        log = "".join(f"shop/part_{part}.py:{line}: basket.count()\n" for line in range(1, 900))
+        one.result(one.asks("Bash", command=f"grep -rn count shop/part_{part}.py"), log)
+    one.said("There is a total now. " * 400)
     last = one.parent
     one.add("system", subtype="compact_boundary", content="Conversation compacted", parentUuid=None,
             logicalParentUuid=last, compactMetadata={"trigger": "auto", "preTokens": one.window})  # fmt: skip
@@ -181,3 +185,25 @@ def insight_transcripts(root: Path) -> tuple[Told, Told, Told]:
     """Write all of them below `root`; return rewound, forked and later."""
     one = rewound(root)
     return one, forked(root, one), later(root)
+
+
+def insight_seed(folder: Path) -> dict[str, str]:
+    """Read all of them into the archive of the settings; return addresses to be photographed, by name."""
+    from tests.support.page_transcripts import transcripts_read
+    from transcripts_app.archive.models import Session
+    from transcripts_app.insight.atlas import group_key
+
+    one, _, _ = insight_transcripts(folder)
+    transcripts_read(folder)
+    session = f"/transcripts/sessions/{Session.objects.get(session_id=one.session_id).key}"
+    return {
+        "transcript-branches": f"{session}/branches/",
+        "transcript-context": f"{session}/context/",
+        "transcript-files": f"{session}/files/",
+        "transcript-file": f"{session}/files/?path={FILE}&step=4",
+        "transcript-file-whole": f"{session}/files/?path={FILE}&show=file",
+        "transcript-blame": "/transcripts/blame/",
+        "transcript-blame-file": f"/transcripts/blame/?path={FILE}&line=2",
+        "transcript-errors": "/transcripts/errors/",
+        "transcript-error": f"/transcripts/errors/{group_key('tool', 'Exit code ‹n›')}/",
+    }

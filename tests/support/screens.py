@@ -49,6 +49,7 @@ from tests.support import frames
 from tests.support.alert_data import alerts_seed, energy_seed, flight_seed
 from tests.support.fabric_data import fabric_report, fabric_seed
 from tests.support.history_data import history_seed
+from tests.support.insight_data import insight_seed
 from tests.support.page_audit import audit_seed
 from tests.support.page_data import seed
 from tests.support.page_sessions import UID as SESSION
@@ -350,6 +351,8 @@ def main() -> None:
             "empty-tool-runs": "/tools/runs/",
             "empty-transcripts": "/transcripts/",
             "empty-transcript-projects": "/transcripts/projects/",
+            "empty-transcript-blame": "/transcripts/blame/",
+            "empty-transcript-errors": "/transcripts/errors/",
         }
         cookie = session_of(admin)
         for name, url in empty.items():
@@ -374,6 +377,8 @@ def main() -> None:
         runs = {name: (url, "gb10", None) for name, url in run_pages_seed(timezone.now(), admin).items()}
         keys = transcripts_seed(Path(tempfile.mkdtemp()))
         runs |= {name: (url, "gb10", None) for name, url in transcripts_pages(keys).items()}
+        looks = insight_seed(Path(tempfile.mkdtemp()))
+        runs |= {name: (url, "gb10", None) for name, url in looks.items()}
         for name, (url, kind, act) in {**pages(), "tool-run-compare": compare, **runs}.items():
             if not only or name in only:
                 take(browser, base, cookie, folder, name, url, kind, act)

@@ -74,7 +74,7 @@ def test_what_followed(failed: None, admin: User) -> None:
 def test_the_page(failed: None, client_of: Clients, admin: User) -> None:
     client = client_of(admin)
     page = client.get("/transcripts/errors/").content.decode()
-    assert "Exit code ‹n›" in page and "kiosk" in page and "1 of 3 worked later" in page
+    assert "Exit code ‹n›" in page and "kiosk" in page and "1 of 3 tried again, 1 worked" in page
     assert "<img src=x" not in page
     key = next(
         group.key for group in atlas_read(admin, ErrorFilter()).groups if "Exit code ‹n› at" in group.message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transcripts_app.format.kinds import Kind
@@ -20,9 +20,13 @@ from transcripts_app.insight.measure import record_parts
 from transcripts_app.insight.timemachine import replay
 from transcripts_app.insight.waterfall import SYSTEM, UNSEEN, Piece, Turn, shared, turns
 
+# How long an example takes says nothing on a busy machine.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 # Blame ----------------------------------------------------------------------------------
 
 
+@patient
 @given(st.data())
 def test_each_line_belongs_to_the_edit_that_put_it_there(data: st.DataObject) -> None:
     """Every line is unlike all others, so that there is one truth."""
@@ -76,6 +80,15 @@ def test_a_text_leads_to_the_steps_that_added_it() -> None:
     assert added_lines(steps[2]) == ["z"]
 
 
+def test_a_blank_line_alone_does_not_outlive_what_nobody_saw() -> None:
+    events = [
+        (1, Event("edit", "a\nb", edits=(Replacement("a\n", "a\nmine\n\n"),))),
+        (2, Event("edit", "z\n\ny", edits=(Replacement("y", "c"),))),
+    ]
+    owned = lines_owned(replay(events))
+    assert [(one.row.text, one.origin) for one in owned] == [("z", None), ("", None), ("c", 2)]
+
+
 # Branches -------------------------------------------------------------------------------
 
 
@@ -110,6 +123,7 @@ PIECES = st.lists(
 )
 
 
+@patient
 @given(PIECES, st.dictionaries(st.integers(1, 9), st.integers(0, 300_000)))
 def test_parts_add_up_to_what_the_api_counted(pieces: list[Piece], windows: dict[int, int]) -> None:
     met = set()
@@ -122,6 +136,7 @@ def test_parts_add_up_to_what_the_api_counted(pieces: list[Piece], windows: dict
     assert met == {windows[number] for number in told if number}
 
 
+@patient
 @given(st.integers(0, 10**9), st.dictionaries(st.text(max_size=3), st.integers(0, 10**6), max_size=6))
 def test_a_share_loses_nothing(total: int, weights: dict[str, int]) -> None:
     parts = shared(total, weights)
@@ -151,6 +166,7 @@ def test_tokens_beyond_every_character_are_not_blamed_on_anything() -> None:
     assert second.added == {"prompts": 10, UNSEEN: 4890}
 
 
+@patient
 @given(st.lists(st.tuples(PARTS, st.integers(1, 9)), max_size=600))
 def test_a_picture_draws_every_token(drawn: list[tuple[dict[str, int], int]]) -> None:
     told = [
@@ -215,6 +231,7 @@ def test_messages_that_say_something_else() -> None:
     assert message_normal("") == message_normal("   ") == "(no message)"
 
 
+@patient
 @given(st.text(max_size=400))
 def test_any_message_has_a_bounded_normal_form(text: str) -> None:
     assert 0 < len(message_normal(text)) <= 200

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transcripts_app.insight.content import UNKNOWN, Content, rows_of
@@ -15,6 +15,8 @@ from transcripts_app.insight.diffs import counts, diff_rows
 from transcripts_app.insight.events import Event, command_event, event_of, may_change
 from transcripts_app.insight.timemachine import Step, replay
 
+# How long an example takes says nothing on a busy machine.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PATH = "/home/ada/shop/basket.py"
 LINES = st.text(alphabet="abc \t", max_size=6)
 TEXTS = st.lists(LINES, max_size=12).map("\n".join)
@@ -110,6 +112,7 @@ def histories(draw: st.DrawFn, whole: bool) -> Disk:
     return disk
 
 
+@patient
 @given(histories(whole=True))
 def test_replayed_equals_what_happened(disk: Disk) -> None:
     for step, truth in zip(steps_of(disk), disk.truth, strict=True):
@@ -117,6 +120,7 @@ def test_replayed_equals_what_happened(disk: Disk) -> None:
         assert not step.is_outside
 
 
+@patient
 @given(histories(whole=False))
 def test_what_is_called_known_is_true(disk: Disk) -> None:
     """Whatever calls leave out: a line that has a number is the file's line of that number."""
@@ -130,6 +134,7 @@ def test_what_is_called_known_is_true(disk: Disk) -> None:
         assert not step.is_outside
 
 
+@patient
 @given(TEXTS, TEXTS)
 def test_a_diff_holds_both_contents(old: str, new: str) -> None:
     before, after = rows_of(Content(old)), rows_of(Content(new))
@@ -225,6 +230,7 @@ def test_what_says_nothing_is_nothing(name: str, given: Any, told: Any) -> None:
     assert event_of(name, given, told, "no numbers here") is None
 
 
+@patient
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
                         st.sampled_from(["edits", "oldString", "newString", "structuredPatch", "lines",

@@ -13,22 +13,28 @@ BUCKETS = 24
 EXAMPLE_MOST = 300
 NORMAL_MOST = 200
 
-# One pass, the longest thing first. Each is bounded: nothing here backtracks over a hostile text.
+ANSI = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]")
+QUOTED = re.compile(
+    r"""
+    (?P<url>\b[a-z][a-z0-9+.-]{1,10}://[^\s"'<>]{1,300})
+  | (?P<text>"[^"\n]{0,300}" | `[^`\n]{0,300}` | (?<!\w)'[^'\n]{0,300}'(?!\w) | “[^”\n]{0,300}”)
+    """,
+    re.VERBOSE,
+)
+# Within one word, the longest thing first. Each is bounded: nothing here backtracks over a hostile text.
 FOLDED = re.compile(
     r"""
-    (?P<ansi>\x1b\[[0-9;?]{0,20}[A-Za-z])
-  | (?P<url>[a-z][a-z0-9+.-]{1,10}://[^\s"'<>]{1,300})
-  | (?P<text>"[^"\n]{0,300}" | `[^`\n]{0,300}` | (?<!\w)'[^'\n]{0,300}'(?!\w) | “[^”\n]{0,300}”)
-  | (?P<id>\b(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
+    (?P<id>\b(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
       | (?:toolu|msg|req|call|agent)_[A-Za-z0-9]{4,64}
       | 0x[0-9a-fA-F]{1,40} | (?=[0-9a-f]{0,40}[0-9])(?=[0-9a-f]{0,40}[a-f])[0-9a-f]{7,64})\b)
   | (?P<path>(?:~|\.{1,2})?(?:/[\w.@+~%\#-]{1,200}){1,40}/? | [A-Za-z]:\\[^\s"']{1,300}
       | \b[\w.@+-]{1,100}(?:/[\w.@+-]{1,100}){1,40} | \b[\w-]{1,80}\.(?:py|js|ts|tsx|jsx|go|rs|c|h|cpp|java|rb
       | md|txt|json|ya?ml|toml|html|css|sh|sql|lock|cfg|ini|log|ipynb|csv)\b)
-  | (?P<n>[-+]?\d[\d.,:_]{0,60}(?:ms|s|kB|KB|MB|GB|KiB|MiB|GiB|%)?)
+  | (?P<n>[-+]?\d[\d.,:_]{0,60}(?:ms|s|m|h|kB|KB|MB|GB|KiB|MiB|GiB|%)?)
     """,
     re.VERBOSE,
 )
+MARKED = re.compile(r"[\d/\\.]")  # a word without any of these has nothing to fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +74,14 @@ class Group:
 @lru_cache(maxsize=65536)
 def message_normal(text: str) -> str:
     """Return a message with paths, numbers, ids, addresses and quoted texts folded."""
-    folded = FOLDED.sub(_fold, text[:1000])
-    return " ".join(folded.split())[:NORMAL_MOST] or "(no message)"
+    given = ANSI.sub("", text[:1000]) if "\x1b" in text else text[:1000]
+    words = QUOTED.sub(_fold, given).split()
+    folded = [FOLDED.sub(_fold, word) if MARKED.search(word) else word for word in words]
+    return " ".join(folded)[:NORMAL_MOST] or "(no message)"
 
 
 def _fold(match: re.Match[str]) -> str:
-    return "" if match.lastgroup == "ansi" else f"‹{match.lastgroup}›"
+    return f"‹{match.lastgroup}›"
 
 
 def group_key(kind: str, normal: str) -> str:

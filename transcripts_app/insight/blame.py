@@ -32,7 +32,7 @@ def lines_owned(steps: Iterable[Step[T]]) -> list[Owned[T]]:
             continue
         before, after = rows_of(step.before), rows_of(step.after)
         if step.before is not step.left:
-            owners = _carried(rows, owners, before, None, set())
+            owners = _carried(rows, owners, before, None, set(), over_gap=True)
         if step.event.changes:
             owners = _carried(before, owners, after, step.origin, _added(step))
         rows = after
@@ -75,14 +75,25 @@ def _told(event: Event) -> list[str]:
 
 
 def _carried(
-    before: list[Row], owners: list[T | None], after: list[Row], origin: T | None, added: set[str] | None
+    before: list[Row],
+    owners: list[T | None],
+    after: list[Row],
+    origin: T | None,
+    added: set[str] | None,
+    *,
+    over_gap: bool = False,
 ) -> list[T | None]:
-    """Give the rows after a change the owners of the rows that stayed; new ones are `origin`'s."""
+    """Give the rows after a change the owners of the rows that stayed; new ones are `origin`'s.
+
+    `over_gap`: nobody tells what happened in between, so that blank lines alone are no sign of having stayed.
+    """
     old, new = [row.text for row in before], [row.text for row in after]
     result: list[T | None] = [
         origin if text is not None and (added is None or text in added) else None for text in new
     ]
     for old_at, new_at, length in same_stretches(old, new):
+        if over_gap and not any((text or "").strip() for text in new[new_at : new_at + length]):
+            continue
         result[new_at : new_at + length] = owners[old_at : old_at + length]
     return result
 
