@@ -50,6 +50,7 @@ SPECTACULAR_SETTINGS = {
         "RunStateEnum": "sandbox_app.models.RunState",
         "RunOutcomeEnum": "sandbox_app.models.Outcome",
         "RunDesiredEnum": "sandbox_app.models.RunDesired",
+        "TranscriptVisibilityEnum": "transcripts_app.models.Visibility",
         "ArchiveRequestStateEnum": "transcripts_app.models_requests.RequestState",
         "CompatStatusEnum": "models_app.serializers.COMPAT_STATUSES",
     },

@@ -237,6 +237,10 @@ transcript_import_run     GET   /transcripts/imports/runs/1/       admin
 transcript_import_file    GET   /transcripts/imports/files/1/      viewer
 transcript_upload         GET   /transcripts/upload/               operator
 transcript_upload_list    GET   /transcripts/upload/list/          operator
+transcript_keep           GET   /transcripts/sessions/{uid}/keep/         viewer
+transcript_keep_change    POST  /transcripts/sessions/{uid}/keep/change/  viewer
+transcript_access         GET   /transcripts/projects/{uid}/access/       admin
+transcript_access         POST  /transcripts/projects/{uid}/access/       admin
 transcript_import_bad     GET   /transcripts/imports/bad-lines/1/  viewer
 transcript_branches     GET   /transcripts/sessions/{uid}/branches/   viewer
 transcript_context      GET   /transcripts/sessions/{uid}/context/    viewer
@@ -463,6 +467,12 @@ api_transcript_uploads       POST    /api/transcripts/uploads            operato
 api_transcript_upload        GET     /api/transcripts/uploads/{uid}      operator
 api_transcript_upload        DELETE  /api/transcripts/uploads/{uid}      operator
 api_transcript_upload_content PUT    /api/transcripts/uploads/{uid}/content operator
+api_transcript_keeping       GET     /api/transcripts/sessions/{uid}/keeping  viewer
+api_transcript_keeping       PATCH   /api/transcripts/sessions/{uid}/keeping  viewer
+api_transcript_notes         POST    /api/transcripts/sessions/{uid}/notes    viewer
+api_transcript_note          DELETE  /api/transcripts/sessions/{uid}/notes/1  viewer
+api_transcript_access        GET     /api/transcripts/projects/{uid}/access   admin
+api_transcript_access        PUT     /api/transcripts/projects/{uid}/access   admin
 api_transcript_requests      GET     /api/transcripts/requests           viewer
 api_transcript_request       GET     /api/transcripts/requests/1         viewer
 api_transcript_branches      GET     /api/transcripts/sessions/{uid}/branches          viewer
@@ -532,6 +542,8 @@ ADMIN_TABLES = {
     "transcripts_app.transcriptexport", "transcripts_app.redactionprofile",
     "transcripts_app.projectmask",
     "transcripts_app.modelprice",
+    "transcripts_app.projectaccess",
+    "transcripts_app.sessionnote", "transcripts_app.sessiontag",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.contrib import admin
 
 from sparkweb.admin_base import ReadOnlyAdmin
+from transcripts_app.models import ProjectAccess
+from transcripts_app.models_keeping import SessionNote, SessionTag
 from transcripts_app.models_requests import ArchiveRequest, TranscriptSource
 from transcripts_app.models_uploads import TranscriptUpload
 
@@ -28,3 +30,24 @@ class TranscriptUploadAdmin(ReadOnlyAdmin):
     list_display = ["name", "owner", "size_bytes", "created_at", "request"]
     list_filter = ["owner"]
     search_fields = ["name"]
+
+
+@admin.register(ProjectAccess)
+class ProjectAccessAdmin(ReadOnlyAdmin):
+    list_display = ["project_key", "owner", "visibility"]
+    list_filter = ["visibility"]
+    search_fields = ["=project_key"]
+
+
+@admin.register(SessionTag)
+class SessionTagAdmin(ReadOnlyAdmin):
+    list_display = ["name", "session_key", "added_label", "added_at"]
+    list_filter = ["name"]
+    search_fields = ["name", "=session_key"]
+
+
+@admin.register(SessionNote)
+class SessionNoteAdmin(ReadOnlyAdmin):
+    list_display = ["session_key", "author_label", "created_at", "text"]
+    list_filter = ["author_label"]
+    search_fields = ["text", "=session_key"]

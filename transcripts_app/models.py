@@ -27,6 +27,7 @@ class ProjectAccess(models.Model):
 
 
 from transcripts_app.models_export import TranscriptExport  # noqa: E402, F401
+from transcripts_app.models_keeping import SessionNote, SessionStar, SessionTag  # noqa: E402, F401
 from transcripts_app.models_prices import ModelPrice  # noqa: E402, F401
 from transcripts_app.models_redaction import ProjectMask, RedactionProfile  # noqa: E402, F401
 from transcripts_app.models_requests import ArchiveRequest, RequestState, TranscriptSource  # noqa: E402, F401

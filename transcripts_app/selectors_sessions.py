@@ -13,6 +13,7 @@ from sparkweb.accounts.models import User
 from transcripts_app.access import projects_visible
 from transcripts_app.archive.models import Project, Session
 from transcripts_app.redaction.display import sessions_mask
+from transcripts_app.selectors_keeping import sessions_kept
 
 PAGE_ROWS = 50
 PAGE_MOST = 100_000
@@ -54,6 +55,9 @@ class SessionFilter:
     mark: str = ""
     since: datetime | None = None
     until: datetime | None = None
+    starred: bool = False
+    noted: bool = False
+    tag: str = ""
     warmups: bool = False
     sort: str = "newest"
     page: int = 1
@@ -86,7 +90,10 @@ def sessions_visible(user: User) -> QuerySet[Session]:
 
 def session_page(user: User, wanted: SessionFilter, rows: int = PAGE_ROWS) -> SessionPage:
     """Return one page of the sessions that a user may see; warm-ups only where asked for."""
-    matching = sessions_narrowed(sessions_visible(user), wanted)
+    kept = sessions_kept(
+        user, sessions_visible(user), starred=wanted.starred, tag=wanted.tag, noted=wanted.noted
+    )
+    matching = sessions_narrowed(kept, wanted)
     counts = matching.aggregate(all=Count("pk"), warmups=Count("pk", filter=Q(is_warmup=True)))
     if not wanted.warmups:
         matching = matching.filter(is_warmup=False)

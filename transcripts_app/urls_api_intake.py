@@ -1,6 +1,8 @@
 from django.urls import re_path
 
-from transcripts_app import api_imports, api_uploads
+from transcripts_app import api_imports, api_keeping, api_uploads
+
+KEY = r"(?P<key>[0-9a-z]{1,16})"
 
 urlpatterns = [
     re_path(
@@ -55,5 +57,25 @@ urlpatterns = [
         r"^transcripts/uploads/(?P<uid>[0-9a-f]{16})/content/?$",
         api_uploads.TranscriptUploadContent.as_view(),
         name="api_transcript_upload_content",
+    ),
+    re_path(
+        rf"^transcripts/sessions/{KEY}/keeping/?$",
+        api_keeping.TranscriptKeeping.as_view(),
+        name="api_transcript_keeping",
+    ),
+    re_path(
+        rf"^transcripts/sessions/{KEY}/notes/?$",
+        api_keeping.TranscriptNotes.as_view(),
+        name="api_transcript_notes",
+    ),
+    re_path(
+        rf"^transcripts/sessions/{KEY}/notes/(?P<number>[0-9]+)/?$",
+        api_keeping.TranscriptNote.as_view(),
+        name="api_transcript_note",
+    ),
+    re_path(
+        rf"^transcripts/projects/{KEY}/access/?$",
+        api_keeping.TranscriptAccess.as_view(),
+        name="api_transcript_access",
     ),
 ]

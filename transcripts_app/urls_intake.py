@@ -1,6 +1,6 @@
 from django.urls import path
 
-from transcripts_app import views_imports, views_nodes, views_uploads
+from transcripts_app import views_imports, views_keeping, views_nodes, views_uploads
 
 urlpatterns = [
     path("transcripts/imports/", views_imports.transcript_imports, name="transcript_imports"),
@@ -33,4 +33,11 @@ urlpatterns = [
     path("node/transcripts/sources/", views_nodes.transcript_node_sources, name="node_transcript_sources"),
     path("node/transcripts/present/", views_nodes.transcript_node_present, name="node_transcript_present"),
     path("node/transcripts/piece/", views_nodes.transcript_node_piece, name="node_transcript_piece"),
+    path("transcripts/sessions/<str:key>/keep/", views_keeping.transcript_keep, name="transcript_keep"),
+    path(
+        "transcripts/sessions/<str:key>/keep/change/",
+        views_keeping.transcript_keep_change,
+        name="transcript_keep_change",
+    ),
+    path("transcripts/projects/<str:key>/access/", views_keeping.transcript_access, name="transcript_access"),
 ]

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any, cast
 
 from django import template
+
+from sparkweb.accounts.models import User
+from transcripts_app.archive.models import Project
+from transcripts_app.keeping import may_share
+from transcripts_app.selectors_keeping import tags_known
 
 register = template.Library()
 
@@ -81,3 +87,15 @@ def shown(text: str) -> str:
         else letter
         for letter in text
     )
+
+
+@register.simple_tag(takes_context=True)
+def kept_tags(context: dict[str, Any]) -> list[str]:
+    """Tags on sessions that the visitor sees."""
+    return tags_known(cast(User, context["request"].user))
+
+
+@register.simple_tag(takes_context=True)
+def may_share_project(context: dict[str, Any], project: Project) -> bool:
+    """Whether the visitor says who sees a project."""
+    return may_share(cast(User, context["request"].user), project)
