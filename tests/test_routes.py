@@ -204,7 +204,6 @@ transcript_session_part GET   /transcripts/sessions/{uid}/part/   viewer
 transcript_jump         GET   /transcripts/sessions/{uid}/jump/?kind=error&from=1  viewer
 transcript_outline      GET   /transcripts/sessions/{uid}/outline/    viewer
 transcript_agent        GET   /transcripts/sessions/{uid}/agents/1/   viewer
-transcript_media        GET   /transcripts/sessions/{uid}/media/00ff00ff00ff00ff00ff00ff00ff00ff/0/  viewer
 transcript_record       GET   /transcripts/sessions/{uid}/records/1/  viewer
 transcript_media        GET   /transcripts/sessions/{uid}/media/{uid}/0/    viewer
 transcript_raw          GET   /transcripts/sessions/{uid}/records/1/raw/    viewer

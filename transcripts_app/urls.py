@@ -3,6 +3,7 @@ from django.urls import path
 from transcripts_app import views_media, views_projects, views_raw, views_reading, views_sessions
 from transcripts_app.urls_insight import urlpatterns as insight_urls
 from transcripts_app.urls_search import urlpatterns as search_urls
+from transcripts_app import views_projects, views_raw, views_reading, views_sessions
 
 SESSION = "transcripts/sessions/<str:key>/"
 
@@ -15,7 +16,6 @@ urlpatterns = [
     path(SESSION + "jump/", views_reading.transcript_jump, name="transcript_jump"),
     path(SESSION + "outline/", views_reading.transcript_outline, name="transcript_outline"),
     path(SESSION + "agents/<int:file>/", views_reading.transcript_agent, name="transcript_agent"),
-    path(SESSION + "media/<str:uid>/<int:place>/", views_media.transcript_media, name="transcript_media"),
     path(SESSION + "records/<str:record>/", views_reading.transcript_record, name="transcript_record"),
     path(SESSION + "media/<str:uid>/<int:place>/", views_raw.transcript_media, name="transcript_media"),
     path(SESSION + "records/<str:record>/raw/", views_raw.transcript_raw, name="transcript_raw"),

@@ -47,16 +47,18 @@ def transcript_media(request: HttpRequest, key: str, uid: str, place: int) -> Ht
     session = session_or_404(request, key)
     found = _by_uid(session, uid)
     media = media_at(RawLines().json(found), min(place, PLACES_MOST)) if found else None
-    if media is None or not media.type:
+    if found is None or media is None or not media.type:
         raise Http404("There is no such picture.")
     try:
         response = HttpResponse(media.bytes(), content_type=media.type)
     except ValueError as error:
         raise Http404(f"The picture {error}") from None
     way = "inline" if media.is_image else "attachment"
-    response["Content-Disposition"] = f'{way}; filename="{uid[:12]}-{place}.{media.type.partition("/")[2]}"'
+    name = f"{bytes(found.uid or b'').hex()[:12]}-{place}.{media.type.partition('/')[2]}"
+    response["Content-Disposition"] = f'{way}; filename="{name}"'
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response["Cross-Origin-Resource-Policy"] = "same-origin"
     response["Cache-Control"] = "private, max-age=86400"
     return response
 

@@ -117,7 +117,7 @@ def test_what_is_no_picture_is_not_served(
     assert client_of(admin).get(path_of(session, "not a uuid", place)).status_code == 404
 
 
-@pytest.mark.parametrize("uid", ["00", "zz" * 16, "a" * 32, "..", "a" * 500])
+@pytest.mark.parametrize("uid", ["00", "zz" * 16, "a" * 32, "..", "a" * 500, "00%0A" * 16])
 def test_a_place_that_is_none(
     session: Session, admin: User, client_of: Callable[..., Client], uid: str
 ) -> None:
