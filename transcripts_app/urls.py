@@ -1,9 +1,8 @@
 from django.urls import path
 
-from transcripts_app import views_media, views_projects, views_raw, views_reading, views_sessions
+from transcripts_app import views_projects, views_raw, views_reading, views_sessions
 from transcripts_app.urls_insight import urlpatterns as insight_urls
 from transcripts_app.urls_search import urlpatterns as search_urls
-from transcripts_app import views_projects, views_raw, views_reading, views_sessions
 
 SESSION = "transcripts/sessions/<str:key>/"
 

@@ -77,7 +77,7 @@ class Tags(HTMLParser):
 
 def text_of(html: str) -> str:
     """What a reader sees, spaces folded."""
-    return " ".join(Tags(html).text.split())
+    return " ".join(" ".join(Tags(html).words).split())
 
 
 def problems(html: str) -> list[str]:

@@ -23,6 +23,7 @@ from transcripts_app.render.values import esc
 
 KEPT_MOST = 4_000  # characters of a text that is remembered
 PIECE_MOST = 16_000
+FORMATTED_MOST = 200_000  # longer prose is shown as its source: to format it takes seconds
 BRACKETS_MOST = 2_000
 SCHEMES = ("http", "https", "mailto")
 TAGS = {
@@ -57,6 +58,8 @@ def markdown_html(text: str) -> str:
     """Return Markdown as HTML without scripts, styles, ids, forms, pictures or anything else that acts."""
     if len(text) < KEPT_MOST:
         return _kept(text)
+    if len(text) > FORMATTED_MOST:
+        return f"<pre>{esc(text)}</pre>"
     return "".join(_made(piece) for piece in _pieces(text))
 
 
