@@ -36,6 +36,7 @@ from transcripts_app.serializers_insight import (
     TranscriptFileAtSerializer,
     TranscriptPathsSerializer,
 )
+from transcripts_app.templatetags.transcripts import masked
 from transcripts_app.views_errors import group_facts
 
 STR, INT = OpenApiTypes.STR, OpenApiTypes.INT
@@ -239,7 +240,8 @@ class ErrorGroup(APIView):
             after = followed.get((one.kind, one.id))
             occurrences.append(
                 {"at": moment(one.at_ms), "session": one.session, "record": one.record, "tool": one.tool,
-                 "model": one.model, "message": one.message, "retried": after.is_retried if after else None,
+                 "model": one.model, "message": masked(one.message),
+                 "retried": after.is_retried if after else None,
                  "worked_after": after.turns if after else None}
             )  # fmt: skip
         told = {name: facts[name] for name in ("looked", "retried", "worked", "turns")}
@@ -273,7 +275,7 @@ def _place(record: Record) -> dict[str, Any]:
         "record": record.pk,
         "session": session.key if session else "",
         "at": record.at,
-        "text": record.preview,
+        "text": masked(record.preview),
     }
 
 
@@ -281,7 +283,7 @@ def _way(way: Way) -> dict[str, Any]:
     return {
         "index": way.index, "session": way.session.key, "active": way.branch.is_active, "depth": way.depth,
         "parts_after": way.branch.fork, "first": way.branch.first, "last": way.branch.leaf,
-        "begins_with": way.record.preview, "prompts": way.prompts, "responses": way.responses,
+        "begins_with": masked(way.record.preview), "prompts": way.prompts, "responses": way.responses,
         "calls": way.calls, "failed": way.errors, "files": way.files, "output_tokens": way.output_tokens,
         "read_tokens": way.read_tokens,
     }  # fmt: skip
@@ -316,7 +318,8 @@ def _call(call: ToolCall, prompt: Record | None) -> dict[str, Any]:
 
 def _group(group: Group) -> dict[str, Any]:
     return {
-        "key": group.key, "kind": group.kind, "message": group.message, "example": group.example,
+        "key": group.key, "kind": group.kind, "message": masked(group.message),
+        "example": masked(group.example),
         "count": group.count, "sessions": len(group.sessions), "first_at": moment(group.first_ms),
         "last_at": moment(group.last_ms), "trend": group.trend,
         "tools": {name: count for name, count in group.tools.items() if count},

@@ -15,6 +15,8 @@ from transcripts_app.format.record import blocks_of
 from transcripts_app.format.tools import words_of
 from transcripts_app.format.tree import Branch, Node, branches
 from transcripts_app.insight.branches import depths_of, parting
+from transcripts_app.redaction.display import DisplayMask
+from transcripts_app.redaction.rules import likely_rules
 from transcripts_app.selectors_context import file_records, nodes_of
 from transcripts_app.selectors_files import CHANGES
 from transcripts_app.store import RawLines
@@ -176,7 +178,7 @@ def _figures(way: Way) -> Way:
 def compare(tree: Tree, left: Way, right: Way) -> tuple[Record | None, Side, Side]:
     """Return where two branches part, and what each did after."""
     fork, ours, theirs = parting(tree.branches, left.index, right.index)
-    lines = RawLines()
+    lines = RawLines(DisplayMask(likely_rules()))
     shared = Record.objects.filter(pk=fork).select_related("session").first() if fork is not None else None
     return shared, _side(lines, left, ours), _side(lines, right, theirs)
 
@@ -198,7 +200,9 @@ def _side(lines: RawLines, way: Way, ids: list[int]) -> Side:
 
 def _entry(lines: RawLines, record: Record) -> Entry:
     kind = Kind(record.kind)
-    entry = Entry(record, kind, record.preview, record.tool, record.is_error)
+    entry = Entry(
+        record, kind, DisplayMask(likely_rules()).text(record.preview), record.tool, record.is_error
+    )
     if record.length > 2**20 or (record.preview and kind is not Kind.TOOL_CALL):
         return entry
     try:

@@ -17,6 +17,8 @@ from transcripts_app.format.record import blocks_of
 from transcripts_app.format.tools import result_text
 from transcripts_app.insight.events import GIT_CHANGING, Event, command_event, event_of
 from transcripts_app.insight.timemachine import Step, replay
+from transcripts_app.redaction.display import DisplayMask
+from transcripts_app.redaction.rules import likely_rules
 from transcripts_app.store import RawLines
 
 CHANGES = ("write", "edit")
@@ -141,7 +143,7 @@ class Budget:
 
 def events_read(calls: Iterable[ToolCall], path: str, budget: Budget) -> Iterator[tuple[ToolCall, Event]]:
     """Yield what each call tells of the file, until the budget is spent."""
-    lines = RawLines()
+    lines = RawLines(DisplayMask(likely_rules()))
     for call in calls:
         records = [call.record, *([call.result] if call.result is not None and call.operation else [])]
         if not budget.take(sum(record.length for record in records)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import zstandard
@@ -17,7 +17,9 @@ BLOCKS_KEPT = 16
 class RawLines:
     """Raw lines of records, keeping a few blocks unpacked. One per request: it is not shared."""
 
-    def __init__(self) -> None:
+    def __init__(self, mask: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> None:
+        """`mask` is applied to every object: pages give what `redaction.display` returns."""
+        self._mask = mask
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
 
     def line(self, record: Record) -> bytes:
@@ -27,7 +29,8 @@ class RawLines:
 
     def json(self, record: Record) -> dict[str, Any]:
         """Return a record's object."""
-        return line_read(self.line(record))
+        found = line_read(self.line(record))
+        return self._mask(found) if self._mask else found
 
     def load(self, records: Iterable[Record]) -> None:
         """Read the blocks of these records with one query."""

@@ -14,6 +14,8 @@ from sparkweb.accounts.models import User
 from transcripts_app.access import project_of
 from transcripts_app.archive.models import Project, Session
 from transcripts_app.forms_sessions import SessionFilterForm
+from transcripts_app.redaction.display import mask_name, may_reveal
+from transcripts_app.redaction.profiles import profiles
 from transcripts_app.selectors_projects import (
     figures_of,
     project_days,
@@ -47,12 +49,14 @@ def transcript_project(request: HttpRequest, key: str) -> HttpResponse:
     form = SessionFilterForm({**request.GET.dict(), "project": project.key})
     wanted: SessionFilter = form.wanted()
     figures = figures_of(Session.objects.filter(project=project)).get(project.pk)
-    context = {
+    context: dict[str, Any] = {
         "project": project, "figures": figures, "wanted": wanted, "page": session_page(user, wanted),
         "days": _days(project), "models": project_models(project), "files": project_files(project),
         "sorts": SORT_WORDS, "query": query_without(request, "page"), "project_page": True,
         "query_warmups": query_without(request, "page", "warmups"),
     }  # fmt: skip
+    if may_reveal(user, project):
+        context |= {"masks": profiles(), "mask": mask_name(project)}
     return render(request, "transcripts_app/project.html", context)
 
 

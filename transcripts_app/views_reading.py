@@ -15,7 +15,7 @@ from transcripts_app import landmarks
 from transcripts_app.access import session_of
 from transcripts_app.archive.models import Record, Session, TranscriptFile
 from transcripts_app.reading import Agent, Reader
-from transcripts_app.redaction.display import session_mask
+from transcripts_app.redaction.display import is_revealed, may_reveal, session_mask
 from transcripts_app.thread import Thread, agents_loose, lines_known, thread_of, thread_of_agent
 
 GROWN_MOST = 4  # windows of new lines that one answer brings
@@ -41,7 +41,7 @@ def transcript_session(request: HttpRequest, key: str) -> HttpResponse:
         "at": request.GET.get("at", "") if place.opened or "at" in request.GET else "",
         "lines_known": lines_known(session), "asides": asides,
         "loose": [Agent(file, place.opened.get(file.pk)) for file in loose],
-        "opened": _opened_text(place.opened), "figures_templates": FIGURES,
+        "opened": _opened_text(place.opened), "figures_templates": FIGURES, **_masking(request, session),
     }  # fmt: skip
     return render(request, "transcripts_app/session.html", context)
 
@@ -83,6 +83,7 @@ def _grown(request: HttpRequest, session: Session, number: int, since: int) -> H
     context = {
         "session": session, "windows": drawn, "lines_known": known, "thread": thread,
         "updates": reader.draw(records).rows if records else [], "figures_templates": FIGURES,
+        **_masking(request, session),
     }  # fmt: skip
     return render(request, "transcripts_app/_grown.html", context)
 
@@ -181,6 +182,12 @@ def transcript_whole(request: HttpRequest, key: str, record: str) -> HttpRespons
         raise Http404("The session has no such message.")
     row = Reader(session).record(found)
     return render(request, "transcripts_app/_record.html", {"session": session, "row": row, "whole": True})
+
+
+def _masking(request: HttpRequest, session: Session) -> dict[str, bool]:
+    """What the buttons about masking need."""
+    may = may_reveal(cast(User, request.user), session.project)
+    return {"may_reveal": may, "revealed": may and is_revealed(request, session)}
 
 
 def session_or_404(request: HttpRequest, key: str) -> Session:

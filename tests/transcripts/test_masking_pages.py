@@ -27,10 +27,15 @@ def session(read: Read, projects: Path) -> Session:
     one = Transcript(projects)
     one.prompt(f"Use {AWS}, mail ada@example.com")
     one.answer(f"I use `{AWS}`")
-    call = one.call("Bash", command=f"export KEY={AWS}")
+    call = output_of = one.call("Bash", command=f"export KEY={AWS}")
     one.result(call, f"set {AWS}")
+    call = one.call("Write", file_path="/home/ada/shop/.env", content=f"KEY={AWS}\n")
+    one.result(call, f"cannot write {AWS}", error=True)
+    call = one.call("Write", file_path="/home/ada/shop/.env", content=f"KEY={AWS}\nB=1\n")
+    told = {"type": "create", "filePath": "/home/ada/shop/.env", "content": f"KEY={AWS}\nB=1\n"}
+    one.result(call, "File created", told=told | {"structuredPatch": []})
     one.write()
-    output = one.path.parent / one.session_id / "tool-results" / f"{call}.txt"
+    output = one.path.parent / one.session_id / "tool-results" / f"{output_of}.txt"
     output.parent.mkdir(parents=True)
     output.write_text(f"key {AWS}\n")
     read()
@@ -45,7 +50,10 @@ def addresses(session: Session) -> list[str]:
              f"{page}/part/?window=0", f"{page}/outline/", "/api/transcripts/sessions", api,
              f"{api}/records?form=raw", f"{api}/records?form=text", f"{api}/redaction",
              f"/transcripts/redaction/preview/?session={session.key}",
-             f"/transcripts/export/?session={session.key}"]  # fmt: skip
+             f"/transcripts/export/?session={session.key}", "/transcripts/search/?q=export",
+             "/transcripts/errors/", f"{page}/branches/", f"{page}/context/", f"{page}/files/",
+             "/transcripts/blame/?path=/home/ada/shop/.env",
+             "/transcripts/blame/?path=/home/ada/shop/.env&text=KEY"]  # fmt: skip
     for record in Record.objects.filter(session=session):
         found += [f"{page}/records/{record.pk}/raw/", f"{page}/records/{record.pk}/raw/?download=1",
                   f"{page}/records/{record.pk}/whole/", f"{api}/records/{record.pk}",

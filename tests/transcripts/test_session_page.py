@@ -115,7 +115,7 @@ def test_notes_fold_away_and_come_on_demand(read: Read, projects: Path, reader: 
     one.prompt("<system-reminder>Mind the gap</system-reminder>", isMeta=True)
     one.add("progress", toolUseID="x", data={"type": "bash_progress", "output": "half way"})
     one.bare(type="atis-latch", value="odd state")
-    one.add("mystery", secret="of a later version")
+    one.add("mystery", riddle="of a later version")
     one.answer("I did.")
     one.write()
     read()

@@ -56,11 +56,29 @@ class DisplayMask:
         return self.redactor.counts.total() if self.redactor else 0
 
 
-def session_mask(request: HttpRequest, session: Session) -> DisplayMask:
-    """Mask a session's own texts in place (its row is never saved) and return what masks its records."""
+class Masks:
+    """What masks each project's texts, for pages over many projects."""
+
+    def __init__(self) -> None:
+        self._names = dict(ProjectMask.objects.values_list("project_key", "profile"))
+        self._known: dict[str, DisplayMask] = {}
+
+    def of(self, project: Project | None) -> DisplayMask:
+        """Return a project's mask; without a project that of likely secrets."""
+        name = self._names.get(project.key, SECRETS) if project else SECRETS
+        if name not in self._known:
+            self._known[name] = _named_mask(name)
+        return self._known[name]
+
+
+def session_mask(request: HttpRequest, session: Session, *, names: bool = True) -> DisplayMask:
+    """Mask a session's own texts in place (its row is never saved) and return what masks its records.
+
+    Without `names` its project keeps its path: for pages that compute with it.
+    """
     user = cast(User, request.user)
     mask = display_mask(user, session.project, revealed=is_revealed(request, session))
-    session_texts_mask(session, mask)
+    session_texts_mask(session, mask, names=names)
     session.mask = mask  # type: ignore[attr-defined]
     return mask
 
@@ -73,24 +91,19 @@ def mask_of(session: Session) -> DisplayMask:
 
 def sessions_mask(sessions: Iterable[Session]) -> None:
     """Mask the texts of a list's sessions in place, each as its project says."""
-    rows = list(sessions)
-    keys = {row.project.key for row in rows}
-    names = dict(ProjectMask.objects.filter(project_key__in=keys).values_list("project_key", "profile"))
-    masks: dict[str, DisplayMask] = {}
-    for row in rows:
-        name = names.get(row.project.key, SECRETS)
-        if name not in masks:
-            masks[name] = _named_mask(name)
-        session_texts_mask(row, masks[name])
+    masks = Masks()
+    for row in sessions:
+        session_texts_mask(row, masks.of(row.project))
 
 
-def session_texts_mask(session: Session, mask: DisplayMask) -> None:
+def session_texts_mask(session: Session, mask: DisplayMask, *, names: bool = True) -> None:
     """Mask what a session's row says, in place."""
     for name in ("title", "first_prompt", "branch"):
         setattr(session, name, mask.text(getattr(session, name)))
     session.model_names = [mask.text(str(one)) for one in session.model_names]
-    session.project.path = mask.text(session.project.path)
-    session.project.name = mask.text(session.project.name)
+    if names:
+        session.project.path = mask.text(session.project.path)
+        session.project.name = mask.text(session.project.name)
 
 
 def mask_for_call(request: Any, session: Session, actor: Actor) -> DisplayMask:

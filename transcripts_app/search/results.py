@@ -9,6 +9,7 @@ from django.urls import NoReverseMatch, reverse
 
 from transcripts_app.archive.models import Project, Record, Session
 from transcripts_app.format.kinds import Kind
+from transcripts_app.redaction.display import Masks, session_texts_mask
 from transcripts_app.search.query import Query
 from transcripts_app.search.scope import Scope
 from transcripts_app.search.snippets import Marker, Piece, Snippet, segments_of, snippets_of
@@ -63,10 +64,15 @@ def hits_of(records: Sequence[int], query: Query, scope: Scope) -> list[Hit]:
     readable = _readable(shown)
     lines.load(row for row in shown if row.pk in readable)
     found = []
+    masks = Masks()
     for row in shown:
         snippets = [_large(row)]
+        mask = masks.of(row.session.project if row.session else None)
+        if row.session:
+            session_texts_mask(row.session, mask)
         if row.pk in readable:
-            snippets = snippets_of(segments_of(lines.line(row), row.kind, row.tool), marker)
+            line = mask.line(lines.line(row))
+            snippets = snippets_of(segments_of(line, row.kind, row.tool), marker)
         found.append(Hit(row, row.session, row.session.project if row.session else None, snippets))
     return found
 
