@@ -240,6 +240,8 @@ transcript_keep           GET   /transcripts/sessions/{uid}/keep/         viewer
 transcript_keep_change    POST  /transcripts/sessions/{uid}/keep/change/  viewer
 transcript_access         GET   /transcripts/projects/{uid}/access/       admin
 transcript_access         POST  /transcripts/projects/{uid}/access/       admin
+transcript_purge          GET   /transcripts/purge/                       viewer
+transcript_restore        POST  /transcripts/sessions/{uid}/restore/      admin
 transcript_import_bad     GET   /transcripts/imports/bad-lines/1/  viewer
 transcript_branches     GET   /transcripts/sessions/{uid}/branches/   viewer
 transcript_context      GET   /transcripts/sessions/{uid}/context/    viewer
@@ -472,6 +474,8 @@ api_transcript_notes         POST    /api/transcripts/sessions/{uid}/notes    vi
 api_transcript_note          DELETE  /api/transcripts/sessions/{uid}/notes/1  viewer
 api_transcript_access        GET     /api/transcripts/projects/{uid}/access   admin
 api_transcript_access        PUT     /api/transcripts/projects/{uid}/access   admin
+api_transcript_purge         GET     /api/transcripts/purge                   viewer
+api_transcript_restore       POST    /api/transcripts/sessions/{uid}/restore  admin
 api_transcript_requests      GET     /api/transcripts/requests           viewer
 api_transcript_request       GET     /api/transcripts/requests/1         viewer
 api_transcript_branches      GET     /api/transcripts/sessions/{uid}/branches          viewer

@@ -1,6 +1,6 @@
 from django.urls import re_path
 
-from transcripts_app import api_imports, api_keeping, api_uploads
+from transcripts_app import api_imports, api_keeping, api_purge, api_uploads
 
 KEY = r"(?P<key>[0-9a-z]{1,16})"
 
@@ -77,5 +77,11 @@ urlpatterns = [
         rf"^transcripts/projects/{KEY}/access/?$",
         api_keeping.TranscriptAccess.as_view(),
         name="api_transcript_access",
+    ),
+    re_path(r"^transcripts/purge/?$", api_purge.TranscriptPurge.as_view(), name="api_transcript_purge"),
+    re_path(
+        rf"^transcripts/sessions/{KEY}/restore/?$",
+        api_purge.TranscriptRestore.as_view(),
+        name="api_transcript_restore",
     ),
 ]

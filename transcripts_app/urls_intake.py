@@ -1,6 +1,6 @@
 from django.urls import path
 
-from transcripts_app import views_imports, views_keeping, views_nodes, views_uploads
+from transcripts_app import views_imports, views_keeping, views_nodes, views_purge, views_uploads
 
 urlpatterns = [
     path("transcripts/imports/", views_imports.transcript_imports, name="transcript_imports"),
@@ -40,4 +40,8 @@ urlpatterns = [
         name="transcript_keep_change",
     ),
     path("transcripts/projects/<str:key>/access/", views_keeping.transcript_access, name="transcript_access"),
+    path("transcripts/purge/", views_purge.transcript_purge, name="transcript_purge"),
+    path(
+        "transcripts/sessions/<str:key>/restore/", views_purge.transcript_restore, name="transcript_restore"
+    ),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from transcripts_app.importing.walk import Found
 from transcripts_app.importing.writer import Writer, now_ms
@@ -35,4 +35,21 @@ def gone_flag(writer: Writer, source: int, found: Iterable[Found]) -> None:
             "WHERE f.session_id = archive_session.id AND f.role IN ('session', 'agent') "
             "AND f.gone_ms IS NULL) THEN NULL ELSE COALESCE(gone_ms, ?) END WHERE id = ?",
             [(now, session) for session in {row[3] for row in gone + back if row[3] is not None}],
+        )
+
+
+def back_flag(writer: Writer, source: int, paths: Sequence[str]) -> None:
+    """Note that these files are there, also those that were gone."""
+    query = f"SELECT id, session_id FROM archive_transcriptfile WHERE source_id = {int(source)} "  # noqa: S608
+    back = list(writer.where_in(query + "AND gone_ms IS NOT NULL AND path IN (%s)", paths))
+    if not back:
+        return
+    with writer.transaction() as connection:
+        change = "UPDATE archive_transcriptfile SET gone_ms = NULL WHERE id = ?"
+        connection.executemany(change, [(file,) for file, _ in back])
+        connection.executemany(
+            "UPDATE archive_session SET gone_ms = NULL WHERE id = ? AND EXISTS (SELECT 1 FROM "
+            "archive_transcriptfile f WHERE f.session_id = archive_session.id "
+            "AND f.role IN ('session', 'agent') AND f.gone_ms IS NULL)",
+            [(session,) for session in {session for _, session in back if session is not None}],
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from transcripts_app.importing.apply import Store, result_store
 from transcripts_app.importing.batch import Chunk, Limits
-from transcripts_app.importing.gone import gone_flag
+from transcripts_app.importing.gone import back_flag, gone_flag
 from transcripts_app.importing.ledger import Count
 from transcripts_app.importing.pipeline import messages
 from transcripts_app.importing.places import (
@@ -112,6 +112,8 @@ class ImportRun:
         self.index.settle()
         if only is None:
             gone_flag(writer, source, found)
+        else:
+            back_flag(writer, source, [one.path for one in only])
         self._source_seen(source, "")
         return reading.count
 
