@@ -37,11 +37,11 @@ from transcripts_app.selectors_sessions import (
     sessions_visible,
 )
 from transcripts_app.serializers_sessions import (
-    FileSerializer,
-    ProjectRowSerializer,
-    RecordPageSerializer,
-    RecordSerializer,
-    SessionSerializer,
+    TranscriptOwnFileSerializer,
+    TranscriptProjectRowSerializer,
+    TranscriptRecordPageSerializer,
+    TranscriptRecordSerializer,
+    TranscriptSessionSerializer,
 )
 from transcripts_app.store import RawLines, file_bytes
 from transcripts_app.views_raw import line_response
@@ -66,34 +66,34 @@ class TranscriptProjects(APIView):
         summary="Projects with the figures of their sessions, the latest first",
         operation_id="transcript_projects",
         parameters=[OpenApiParameter("text", OpenApiTypes.STR, description="In path and node")],
-        responses={200: ProjectRowSerializer(many=True), **refusals()},
+        responses={200: TranscriptProjectRowSerializer(many=True), **refusals()},
     )
     def get(self, request: Request) -> Response:
         text = request.query_params.get("text", "")[:200].replace("\0", "")
-        return Response(ProjectRowSerializer(project_rows(api_user(request), text), many=True).data)
+        return Response(TranscriptProjectRowSerializer(project_rows(api_user(request), text), many=True).data)
 
 
 class TranscriptProject(APIView):
     @extend_schema(
         summary="One project", operation_id="transcript_project",
-        responses={200: ProjectRowSerializer, **refusals(404)},
+        responses={200: TranscriptProjectRowSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str) -> Response:
         project = project_of(api_user(request), key)
         figures = figures_of(Session.objects.filter(project=project)) if project else {}
         if project is None or project.pk not in figures:
             raise NotFound("There is no such project, or you may not see it.")
-        return Response(ProjectRowSerializer(ProjectRow(project, figures[project.pk])).data)
+        return Response(TranscriptProjectRowSerializer(ProjectRow(project, figures[project.pk])).data)
 
 
 class TranscriptSessions(ListAPIView[Session]):
     queryset = Session.objects.none()
-    serializer_class = SessionSerializer
+    serializer_class = TranscriptSessionSerializer
     filter_backends: tuple[Any, ...] = ()
 
     @extend_schema(
         summary="Sessions, newest first unless sorted", operation_id="transcript_sessions",
-        parameters=FILTERS, responses={200: SessionSerializer(many=True), **refusals()},
+        parameters=FILTERS, responses={200: TranscriptSessionSerializer(many=True), **refusals()},
     )  # fmt: skip
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
@@ -114,13 +114,13 @@ class TranscriptSessions(ListAPIView[Session]):
 class TranscriptSession(APIView):
     @extend_schema(
         summary="One session", operation_id="transcript_session",
-        responses={200: SessionSerializer, **refusals(404)},
+        responses={200: TranscriptSessionSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str) -> Response:
         found = session_or_refuse(request, key)
         session = sessions_sorted(Session.objects.filter(pk=found.pk), "newest").get()
         sessions_mask([session])
-        return Response(SessionSerializer(session).data)
+        return Response(TranscriptSessionSerializer(session).data)
 
 
 class TranscriptRecords(APIView):
@@ -134,7 +134,7 @@ class TranscriptRecords(APIView):
             OpenApiParameter("after", OpenApiTypes.STR, description="next_after of the page before"),
             OpenApiParameter("limit", OpenApiTypes.INT, description=f"At most {RECORDS_MOST}"),
         ],
-        responses={200: RecordPageSerializer, **refusals(404)},
+        responses={200: TranscriptRecordPageSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str) -> Response:
         session = session_or_refuse(request, key)
@@ -153,20 +153,20 @@ class TranscriptRecords(APIView):
         }
         mask = mask_for_call(request, session, api_actor(request))
         context = _told(found[:limit], form, mask) | {"mask": mask}
-        return Response(RecordPageSerializer(page, context=context).data)
+        return Response(TranscriptRecordPageSerializer(page, context=context).data)
 
 
 class TranscriptRecord(APIView):
     @extend_schema(
         summary="One record, by its number or its uuid, with text and raw object",
-        operation_id="transcript_record", responses={200: RecordSerializer, **refusals(404)},
+        operation_id="transcript_record", responses={200: TranscriptRecordSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str, record: str) -> Response:
         session, found = record_or_refuse(request, key, record)
         mask = mask_for_call(request, session, api_actor(request))
         texts = _told([found], "text", mask)["texts"]
         context = _told([found], "raw", mask) | {"texts": texts, "mask": mask}
-        return Response(RecordSerializer(found, context=context).data)
+        return Response(TranscriptRecordSerializer(found, context=context).data)
 
 
 class TranscriptRecordRaw(APIView):
@@ -183,12 +183,13 @@ class TranscriptRecordRaw(APIView):
 class TranscriptFiles(APIView):
     @extend_schema(
         summary="Files of a session: its own, its sub-agents', its large outputs",
-        operation_id="transcript_files", responses={200: FileSerializer(many=True), **refusals(404)},
+        operation_id="transcript_files",
+        responses={200: TranscriptOwnFileSerializer(many=True), **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str) -> Response:
         session = session_or_refuse(request, key)
         files = session.files.order_by("pk")
-        return Response(FileSerializer(files, many=True, context={"session": session}).data)
+        return Response(TranscriptOwnFileSerializer(files, many=True, context={"session": session}).data)
 
 
 class TranscriptFileBytes(APIView):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ DEPTH_MOST = 10
 CHANGES = ("write", "edit")
 PROMPTS = Q(kind=Kind.PROMPT) | Q(kind=Kind.QUEUE, type="attachment")
 COMPACTIONS = Q(kind=Kind.COMPACT_BOUNDARY)
+COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]?")
 JUMPS = ("prompt", "error", "file", "compaction")
 
 
@@ -111,7 +113,9 @@ def landmarks(
         records = records.filter(preview__icontains=text)
     fields = ("pk", "kind", "preview", "is_error", "at_ms", "file", "line", "tool", "copy_of")
     found = list(records.values(*fields)[after : after + LANDMARKS_MOST + 1])
+    mask = mask_of(thread.session)
     for one in found:
+        one["preview"] = mask.text(COLOURS.sub("", one["preview"]))
         one["is_prompt"] = not one["is_error"] and one["kind"] != Kind.COMPACT_BOUNDARY
     return found[:LANDMARKS_MOST], len(found) > LANDMARKS_MOST
 
@@ -130,7 +134,9 @@ def files_changed(session: Session, text: str = "") -> list[dict[str, Any]]:
         times=Count("pk"), added=Sum("lines_added"), removed=Sum("lines_removed"), record=Min("record"),
         failed=Count("pk", filter=Q(is_error=True)),
     )  # fmt: skip
-    return [dict(one) for one in sums.order_by("-times", "path")[:LANDMARKS_MOST]]
+    mask = mask_of(session)
+    rows = sums.order_by("-times", "path")[:LANDMARKS_MOST]
+    return [{**one, "path": mask.text(one["path"])} for one in rows]
 
 
 def todo(session: Session) -> tuple[int, list[dict[str, str]]] | None:

@@ -115,7 +115,7 @@ class Reader:
         raw = self._raw(shown, LINE_MOST)
         answered, elsewhere = self._answered(shown, raw)
         calls = self._calls([one for one in shown if one.pk not in answered])
-        results = self._results(calls)
+        results = self._results(calls, RESULT_MOST)
         origins = self._origins(shown)
         outputs = self._outputs(calls)
         rows: list[Row] = []
@@ -186,7 +186,7 @@ class Reader:
         return found
 
     def _results(
-        self, calls: dict[int, list[ToolCall]], most: int | None = RESULT_MOST
+        self, calls: dict[int, list[ToolCall]], most: int | None
     ) -> dict[int | None, dict[str, Any]]:
         ids = [call.result_id for several in calls.values() for call in several if call.result_id]
         records = Record.objects.filter(pk__in=ids) if ids else []

@@ -15,7 +15,7 @@ from transcripts_app.archive.models import Project, Session
 from transcripts_app.redaction.display import sessions_mask
 from transcripts_app.selectors_keeping import sessions_kept
 
-PAGE_ROWS = 50
+PAGE_ROWS = 30
 PAGE_MOST = 100_000
 OUTCOMES = ("running", "done", "interrupted", "error", "empty")
 CHOICES_MOST = 500  # of a filter
@@ -94,20 +94,20 @@ def session_page(user: User, wanted: SessionFilter, rows: int = PAGE_ROWS) -> Se
         user, sessions_visible(user), starred=wanted.starred, tag=wanted.tag, noted=wanted.noted
     )
     matching = sessions_narrowed(kept, wanted)
-    counts = matching.aggregate(all=Count("pk"), warmups=Count("pk", filter=Q(is_warmup=True)))
-    if not wanted.warmups:
-        matching = matching.filter(is_warmup=False)
+    shown = Q() if wanted.warmups else Q(is_warmup=False)
     sums = matching.aggregate(
-        tokens=Sum(TOKENS), cost=Sum("cost_micros"), unpriced=Count("pk", filter=Q(cost_micros=None))
-    )
-    total = counts["all"] - (0 if wanted.warmups else counts["warmups"])
+        total=Count("pk", filter=shown), warmups=Count("pk", filter=Q(is_warmup=True)),
+        tokens=Sum(TOKENS, filter=shown), cost=Sum("cost_micros", filter=shown),
+        unpriced=Count("pk", filter=shown & Q(cost_micros=None)),
+    )  # fmt: skip
+    matching, total = matching.filter(shown), sums["total"]
     first = (wanted.page - 1) * rows
     sessions = list(sessions_sorted(matching, wanted.sort)[first : first + rows])
     sessions_mask(sessions)
     return SessionPage(
         sessions=sessions,
         total=total,
-        warmups=counts["warmups"],
+        warmups=sums["warmups"],
         pages=max(1, -(-total // rows)),
         tokens=sums["tokens"] or 0,
         cost_micros=sums["cost"] or 0,

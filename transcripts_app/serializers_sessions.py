@@ -12,13 +12,13 @@ from transcripts_app.format.kinds import Kind
 from transcripts_app.views_raw import uuid_text
 
 
-class ProjectSerializer(serializers.ModelSerializer[Project]):
+class TranscriptProjectSerializer(serializers.ModelSerializer[Project]):
     class Meta:
         model = Project
         fields = ["key", "node", "path", "name", "path_guessed"]
 
 
-class ProjectFiguresSerializer(serializers.Serializer[Any]):
+class TranscriptProjectFiguresSerializer(serializers.Serializer[Any]):
     """Sums over a project's sessions; `unpriced` counts those whose cost is not known."""
 
     sessions = serializers.IntegerField(source="count")
@@ -40,15 +40,15 @@ class ProjectFiguresSerializer(serializers.Serializer[Any]):
     bytes = serializers.IntegerField()
 
 
-class ProjectRowSerializer(serializers.Serializer[Any]):
-    project = ProjectSerializer()
-    figures = ProjectFiguresSerializer()
+class TranscriptProjectRowSerializer(serializers.Serializer[Any]):
+    project = TranscriptProjectSerializer()
+    figures = TranscriptProjectFiguresSerializer()
 
 
-class SessionSerializer(serializers.ModelSerializer[Session]):
+class TranscriptSessionSerializer(serializers.ModelSerializer[Session]):
     """Times are milliseconds since 1970, UTC; `cost_micros` is null where a price is missing."""
 
-    project = ProjectSerializer()
+    project = TranscriptProjectSerializer()
     models = serializers.ListField(child=serializers.CharField(), source="model_names")
     tokens = serializers.IntegerField(help_text="Of all kinds together")
     forked_from: Any = serializers.SlugRelatedField(slug_field="key", read_only=True)
@@ -67,7 +67,7 @@ class SessionSerializer(serializers.ModelSerializer[Session]):
         ]  # fmt: skip
 
 
-class FileSerializer(serializers.ModelSerializer[TranscriptFile]):
+class TranscriptOwnFileSerializer(serializers.ModelSerializer[TranscriptFile]):
     url = serializers.SerializerMethodField(help_text="Its bytes as they were, up to the last whole line")
 
     class Meta:
@@ -79,7 +79,7 @@ class FileSerializer(serializers.ModelSerializer[TranscriptFile]):
         return reverse("api_transcript_file", args=[self.context["session"].key, file.pk])
 
 
-class RecordSerializer(serializers.ModelSerializer[Record]):
+class TranscriptRecordSerializer(serializers.ModelSerializer[Record]):
     """`text` and `raw` only where asked for; null where the line is too long to come in a list."""
 
     kind = serializers.SerializerMethodField()
@@ -112,6 +112,6 @@ class RecordSerializer(serializers.ModelSerializer[Record]):
         return self.context.get("raws", {}).get(record.pk)
 
 
-class RecordPageSerializer(serializers.Serializer[Any]):
-    results = RecordSerializer(many=True)
+class TranscriptRecordPageSerializer(serializers.Serializer[Any]):
+    results = TranscriptRecordSerializer(many=True)
     next_after = serializers.CharField(allow_null=True, help_text="Give it as `after`; null at the end")

@@ -1,5 +1,6 @@
 // A running session grows while one reads: asked each second while the page is seen, quietly.
 import { settle } from "./session_folds.js";
+import { scrollToEnd } from "./session_windows.js";
 
 const EVERY_MS = 1000;
 const IDLE_MS = 5000; // once nothing came for a while
@@ -44,9 +45,9 @@ export function follow(thread, windows) {
     }
     for (const article of grown.querySelectorAll("[data-updates] > article")) renew(article);
     const head = grown.querySelector("#session-head");
-    if (head) document.getElementById("session-head").replaceWith(head);
+    if (head) renewHead(head);
     thread.dataset.lines = grown.dataset.lines;
-    if (follows) scrollTo(0, document.documentElement.scrollHeight);
+    if (follows) scrollToEnd();
     else if (added) tell(fresh + added);
   }
 
@@ -75,6 +76,14 @@ export function follow(thread, windows) {
     return added;
   }
 
+  function renewHead(head) {
+    const old = document.getElementById("session-head");
+    for (const fold of old.querySelectorAll("details[id][open]")) {
+      head.querySelector(`#${fold.id}`)?.setAttribute("open", "");
+    }
+    old.replaceWith(head);
+  }
+
   function renew(article) {
     const old = document.getElementById(article.id);
     if (!old || old.dataset.stamp === article.dataset.stamp) return;
@@ -93,7 +102,7 @@ export function follow(thread, windows) {
 
   pill.addEventListener("click", async () => {
     await windows.get(windows.last);
-    scrollTo(0, document.documentElement.scrollHeight);
+    await scrollToEnd();
     tell(0);
   });
   addEventListener("scroll", () => fresh && atEnd() && tell(0), { passive: true });

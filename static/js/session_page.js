@@ -2,7 +2,7 @@
 import { announce } from "./dom.js";
 import { settle } from "./session_folds.js";
 import { follow } from "./session_live.js";
-import { Windows } from "./session_windows.js";
+import { scrollToEnd, Windows } from "./session_windows.js";
 
 const thread = document.querySelector("[data-thread]");
 const outline = document.getElementById("outline");
@@ -31,7 +31,7 @@ function here() {
 }
 
 /** Bring a record to the top; what is loaded above it meanwhile may move it, so look again. */
-async function show(article, { focus = true } = {}) {
+async function show(article) {
   for (let round = 0; round < 4; round += 1) {
     article.scrollIntoView({ block: "start" });
     await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
@@ -40,10 +40,8 @@ async function show(article, { focus = true } = {}) {
   reached = scrollY;
   for (const one of thread.querySelectorAll(".tr.is-here")) one.classList.remove("is-here");
   article.classList.add("is-here");
-  if (focus) {
-    article.tabIndex = -1;
-    article.focus({ preventScroll: true });
-  }
+  article.tabIndex = -1;
+  article.focus({ preventScroll: true });
 }
 
 async function goTo(record, number) {
@@ -65,11 +63,9 @@ async function go(kind, back) {
 }
 
 async function goEdge(kind) {
-  const section = await windows.get(kind === "start" ? 0 : windows.last);
-  if (kind === "start") return scrollTo(0, 0);
-  const article = section?.querySelector("article:last-of-type");
-  if (article) await show(article, { focus: false });
-  scrollTo(0, document.documentElement.scrollHeight);
+  await windows.get(kind === "start" ? 0 : windows.last);
+  if (kind === "start") scrollTo(0, 0);
+  else await scrollToEnd();
 }
 
 /** The page was opened at a record: go there, also when sub-agents have to open first. */
@@ -98,6 +94,12 @@ document.addEventListener("click", (event) => {
   if (!link.dataset.window || link.dataset.window === "None") return; // its place is found by the server
   event.preventDefault();
   goTo(link.dataset.jump, Number(link.dataset.window)).then((done) => done || location.assign(link.href));
+});
+
+document.querySelector(".reader-search")?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const { action, dataset, elements } = event.target;
+  location.assign(`${action}?q=${encodeURIComponent(`session:${dataset.session} ${elements.q.value}`)}`);
 });
 
 function openOutline() {

@@ -5,6 +5,7 @@ const NEAR = "1200px 0px";
 const KEPT = 24; // loaded windows; beyond it the farthest are emptied
 const AT_ONCE = 2;
 const GUESS = 4000; // px, until a window was measured
+const ANCHORS = CSS.supports("overflow-anchor", "auto"); // else we keep in place what one reads
 const HEIGHT_MOST = 12e6; // px of all together: browsers draw no taller element
 
 export class Windows {
@@ -93,9 +94,11 @@ export class Windows {
     section.dataset.state = "loading";
     try {
       const fresh = await fragment(`${this.part}window=${number}`);
+      const before = section.getBoundingClientRect();
       section.replaceChildren(...fresh.querySelector(".tw").childNodes);
       section.style.height = "";
       section.dataset.state = "loaded";
+      if (!ANCHORS && before.bottom < innerHeight / 2) scrollBy(0, section.offsetHeight - before.height);
       this.onLoaded(section);
     } catch {
       section.dataset.state = "empty";
@@ -116,6 +119,16 @@ export class Windows {
       section.replaceChildren();
       section.dataset.state = "empty";
     }
+  }
+}
+
+/** Scroll to the end of the page; what is drawn on the way may make it longer. */
+export async function scrollToEnd() {
+  for (let round = 0; round < 12; round += 1) {
+    const height = document.documentElement.scrollHeight;
+    scrollTo(0, height);
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    if (round > 1 && document.documentElement.scrollHeight === height) return;
   }
 }
 

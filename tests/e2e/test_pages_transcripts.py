@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,15 @@ def test_a_long_session_is_read_down_and_up(
 def test_what_is_loaded_above_moves_nothing(open_page: Any, keys: dict[str, str], page_admin: User) -> None:
     middle = Record.objects.filter(session__key=keys["long"], kind=1).order_by("line")[LONG_TURNS // 2]
     page, _ = open_page(f"/transcripts/sessions/{keys['long']}/?at={middle.pk}", page_admin)
-    until(page, f"({TOP}) === 'r{middle.pk}'")
+    expect(page.locator(".tr.is-here")).to_have_id(f"r{middle.pk}")
+    assert page.evaluate(TOP) == f"r{middle.pk}"
     section = f"document.getElementById('r{middle.pk}').parentElement"
-    top = f"{section}.querySelector('article').getBoundingClientRect().top"
-    assert page.evaluate(f"{section}.previousElementSibling.dataset.state") == "empty"
-    page.evaluate(f"scrollBy(0, ({top}) - 300)")
+    page.evaluate(f"scrollBy(0, {section}.getBoundingClientRect().top + 150)")
+    until(page, f"Math.abs({section}.getBoundingClientRect().top + 150) < 4")
+    read = page.evaluate(TOP)
+    before = page.evaluate(f"document.getElementById('{read}').getBoundingClientRect().top")
     until(page, f"{section}.previousElementSibling.dataset.state === 'loaded'")
-    until(page, f"Math.abs(({top}) - 300) < 8")
+    until(page, f"Math.abs(document.getElementById('{read}').getBoundingClientRect().top - {before}) < 4")
 
 
 def test_keys_and_buttons_go_from_landmark_to_landmark(
@@ -130,9 +133,7 @@ def test_a_permalink_opens_the_sub_agents_above_it(
 @pytest.fixture
 def talk(site: str, archive: Path, projects: Path) -> Transcript:
     """A session that just began."""
-    from datetime import UTC, datetime
-
-    one = Transcript(projects, begin=datetime.now(UTC))
+    one = Transcript(projects, begin=datetime.now(UTC) - timedelta(minutes=3))
     one.prompt("Count to a hundred")
     for number in range(30):
         one.answer(f"That was {number}. " + "More words, so that the page is long. " * 20)
@@ -179,4 +180,5 @@ def test_what_folds_away_comes_on_demand(
     page, _ = open_page(f"/transcripts/sessions/{Session.objects.get().key}/", page_admin)
     expect(page.get_by_text("Mind the gap")).to_have_count(0)
     page.get_by_text("1 note to the model").click()
+    page.get_by_text("Reminder to the model").click()
     expect(page.get_by_text("Mind the gap").first).to_be_visible()

@@ -51,6 +51,7 @@ def test_sessions_stand_newest_first_with_their_marks(
         "Running",
         "compacted 1×",
         "opus-4-5",
+        "fix/basket-count",
     ):
         assert mark in text, mark
     assert "<script>alert" not in text
@@ -69,7 +70,8 @@ def test_warm_ups_are_hidden_counted_and_shown_on_demand(
     ("query", "names"),
     [
         ("?text=poem", {"rewound"}),
-        ("?text=BASKET COUNTS", {"tools", "fork"}),
+        ("?text=BASKET COUNTS", {"tools"}),
+        ("?branch=lab", {"broken"}),
         ("?model=sonnet", {"compacted"}),
         ("?outcome=running", {"running"}),
         ("?mark=fork", {"fork"}),

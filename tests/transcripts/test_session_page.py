@@ -232,6 +232,18 @@ def test_the_outline_has_prompts_errors_files_and_things_to_do(keys: dict[str, s
     assert "Nothing in the outline says that" in told(reader, "outline/?text=zzz%00", session)
 
 
+def test_the_outline_masks_what_the_page_masks(read: Read, projects: Path, reader: Client) -> None:
+    key = "sk-ant-api03-" + "Ab3dE6gH" * 11 + "xyzAA"
+    one = Transcript(projects)
+    one.prompt(f"Use {key} for it")
+    one.result(one.call("Write", file_path=f"/home/ada/{key}.txt", content="x"), f"no {key}", error=True)
+    one.write()
+    read()
+    for rest in ("", "outline/", "outline/?tab=files", "outline/?tab=error"):
+        text = told(reader, rest)
+        assert key not in text, rest
+
+
 def test_the_raw_line_is_shown_and_given_as_it_was(read: Read, projects: Path, reader: Client) -> None:
     one = Transcript(projects)
     one.prompt("Größe\u2028und <b>mehr</b>")
