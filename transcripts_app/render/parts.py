@@ -14,8 +14,9 @@ from transcripts_app.render.terminal import terminal_html
 from transcripts_app.render.values import cut, mapping, short, text
 from transcripts_app.render.view import Part
 
-READ_LINES = 60  # of a file that was read
-READ_CHARACTERS = 5_000
+READ_LINES = 40  # of a file that was read
+READ_CHARACTERS = 3_500
+CODE_LINES = 120
 OUTPUT_LINES = 200
 FOLD_LINES = 12  # a text longer than that is folded
 SAVED = re.compile(r"(?:Full output|Output) (?:saved to|was written to): ?([^\n<]{1,500})")
@@ -40,7 +41,7 @@ def code_part(
     value: str, language: str, *, whole: bool = False, label: str = "", folded: bool = False
 ) -> Part:
     """Code in colours."""
-    shown = cut(value, whole, lines=READ_LINES * 2)
+    shown = cut(value, whole, lines=CODE_LINES)
     data = {"html": code_html(shown.text, language, whole=whole), "language": language_name(language)}
     return Part("code", data, folded, shown.is_cut, label, shown.size)
 
