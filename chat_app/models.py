@@ -49,3 +49,6 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_label}: {self.model} {self.endpoint}"
+
+
+from chat_app.models_limits import UsageLimit  # noqa: E402, F401 - Django looks for tables here

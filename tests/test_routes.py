@@ -76,6 +76,8 @@ node                    GET   /nodes/spark-1/             viewer
 energy                  GET   /energy/                    viewer
 usage                   GET   /usage/                     viewer
 usage_export            GET   /usage/export/              viewer
+usage_limits            GET   /usage/limits/              admin
+usage_limits            POST  /usage/limits/              admin
 alerts                  GET   /alerts/                    viewer
 alerts_firing           GET   /alerts/firing/             viewer
 alert_acknowledge       POST  /alerts/1/acknowledge/      operator
@@ -264,6 +266,8 @@ api_docs                     GET     /api/docs/                          viewer
 api_me                       GET     /api/me                             viewer
 api_usage                    GET     /api/usage                          viewer
 api_usage_export             GET     /api/usage/export                   viewer
+api_usage_limits             GET     /api/usage/limits                   admin
+api_usage_limits             POST    /api/usage/limits                   admin
 api_user-list                GET     /api/users                          admin
 api_user-list                POST    /api/users                          admin
 api_user-detail              GET     /api/users/viewer                   admin
@@ -518,7 +522,7 @@ SESSION_OR_ADMIN_KEY = {
 }  # fmt: skip
 ADMIN_TABLES = {
     "accounts.apikey", "accounts.auditentry", "accounts.nodekey", "accounts.user",
-    "chat_app.usagerecord",
+    "chat_app.usagelimit", "chat_app.usagerecord",
     "axes.accessattempt", "axes.accessfailurelog", "axes.accesslog",
     "metrics_app.alert", "metrics_app.alertchannel", "metrics_app.alertrule", "metrics_app.fabrictest",
     "metrics_app.energyday",

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 import aiohttp
 import structlog
 
 from chat_app.gateway.asked import Asked
 from chat_app.gateway.errors import GatewayError, key_invalid
-from chat_app.gateway.keys import Keys
+from chat_app.gateway.keys import Caller, Keys
 from chat_app.gateway.ledger import LEDGER, Meter
+from chat_app.gateway.limits import Limits, Ticket
 from chat_app.gateway.listing import model_json, models_json
 from chat_app.gateway.relay import Send, session_make
 from chat_app.gateway.requests import ENDPOINTS, ClientGone, Receive, body_read, wanted_read
 from chat_app.gateway.routes import Routes
+from chat_app.gateway.threads import DATABASE
+from chat_app.limits import day_read
 from sparkweb.request_threads import App, Scope
 
 log = structlog.get_logger(__name__)
@@ -29,7 +33,7 @@ class Gateway:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._keys, self._routes = Keys(), Routes()
+        self._keys, self._routes, self._limits = Keys(), Routes(), Limits()
         self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,20 +65,36 @@ class Gateway:
         if path == "/v1/models" or path.startswith("/v1/models/"):
             if method != "GET":
                 raise _method(method, "GET")
-            await self._models(path, send)
+            await self._models(path, caller, send)
         elif path in ENDPOINTS:
             if method != "POST":
                 raise _method(method, "POST")
             wanted = wanted_read(path, await body_read(receive, headers))
             asked = Asked(self.session(), self._routes, wanted, caller, meter, headers, send)
-            await self._ask(asked, headers, receive, send)
+            ticket = await self._admit(asked)
+            try:
+                await self._ask(asked, headers, receive, send)
+            finally:
+                ticket.end(asked.tokens)
         else:
             raise GatewayError(
                 404, "unknown_url", f"There is no {scope['path'][:100]} here; see the page API."
             )
 
-    async def _models(self, path: str, send: Send) -> None:
-        table = await self._routes.table()
+    async def _admit(self, asked: Asked) -> Ticket:
+        """Count a request, or refuse it for its limits; what is refused stands in the ledger too."""
+        for limit in asked.caller.limits:
+            if not self._limits.knows(limit.subject):
+                hours = await DATABASE.run(partial(day_read, limit.subject))
+                self._limits.begin(limit.subject, hours)
+        try:
+            return self._limits.admit(asked.caller.limits, asked.wanted.model)
+        except GatewayError as error:
+            asked.refused(error)
+            raise
+
+    async def _models(self, path: str, caller: Caller, send: Send) -> None:
+        table = (await self._routes.table()).only(caller.limits)
         name = path.removeprefix("/v1/models").strip("/")
         body = model_json(table, name) if name else models_json(table)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

@@ -45,8 +45,7 @@ class Asked:
         try:
             await self._answer()
         except GatewayError as error:
-            outcome = UsageOutcome.REFUSED if error.status < 500 else UsageOutcome.ERROR
-            self._note(error.status, outcome, error.code)
+            self.refused(error)
             raise
         assert self.relay is not None
         told = self.relay.told
@@ -76,6 +75,17 @@ class Asked:
             if (value := self.headers.get(name.encode())) is not None:
                 kept[name] = value.decode("latin-1")
         return kept
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read and written, as far as they were told."""
+        told = self.relay.told.tokens if self.relay else Tokens()
+        return (told.input or 0) + (told.output or 0)
+
+    def refused(self, error: GatewayError) -> None:
+        """Write down that it got this error for an answer."""
+        outcome = UsageOutcome.REFUSED if error.status < 500 else UsageOutcome.ERROR
+        self._note(error.status, outcome, error.code)
 
     def ended_early(self, cut: GatewayError | None) -> None:
         """The client left, or its key was revoked."""

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from django.db import DatabaseError
 
 from chat_app.gateway.errors import GatewayError, key_invalid
+from chat_app.gateway.limits import Limit
 from chat_app.gateway.threads import DATABASE
+from chat_app.limits import limits_read
 from sparkweb.accounts.models import ApiKey, Scope
 
 FRESH_SECONDS = 2.0  # served as it is
@@ -28,6 +30,7 @@ class Caller:
     user_id: int
     user_label: str
     refusal: str = ""
+    limits: tuple[Limit, ...] = ()
 
 
 class Keys:
@@ -78,7 +81,7 @@ def caller_read(hashed: str) -> Caller | None:
     if key is None:
         return None
     label = f"{key.name or 'API key'} ({key.prefix}…)"
-    return Caller(key.pk, label, key.user_id, key.user.username, _refusal(key))
+    return Caller(key.pk, label, key.user_id, key.user.username, _refusal(key), limits_read(key))
 
 
 def _refusal(key: ApiKey) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +14,7 @@ from django.db import DatabaseError
 from yarl import URL
 
 from chat_app.gateway.errors import GatewayError
+from chat_app.gateway.limits import Limit
 from chat_app.gateway.threads import DATABASE
 from models_app.models import SERVING_STATES, Desired, Launch, ModelDefinition
 from models_app.selectors import launch_progress
@@ -47,6 +48,15 @@ class Table:
     starting: dict[str, int | None] = field(default_factory=dict)
     defined: dict[str, str] = field(default_factory=dict)  # name to what stands in the way
     created: dict[str, int] = field(default_factory=dict)
+
+    def only(self, limits: tuple[Limit, ...]) -> Table:
+        """Return it without the models that some limit forbids."""
+        if not any(limit.models for limit in limits):
+            return self
+        allowed = {
+            name: found for name, found in self.upstreams.items() if all(one.allows(name) for one in limits)
+        }
+        return replace(self, upstreams=allowed)
 
 
 class Routes:

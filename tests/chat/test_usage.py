@@ -116,3 +116,13 @@ def test_old_entries_go(db: None) -> None:
     _record("new").save()
     assert usage_housekeeping() == 1
     assert UsageRecord.objects.get().uid == "new"
+
+
+def test_prometheus_gets_what_reached_an_engine(admin: User, client_of: Callable[..., Client]) -> None:
+    _record("a", launch_uid="aa").save()
+    _record("b", launch_uid="aa", outcome=UsageOutcome.CUT).save()
+    _record("c", model="made-up", launch_uid="").save()
+    text = client_of(admin).get("/metrics").content.decode()
+    assert 'sparkweb_gateway_requests_total{model="qwen",outcome="ok"} 1.0' in text
+    assert 'sparkweb_gateway_tokens_total{kind="output",model="qwen"} 100.0' in text
+    assert "made-up" not in text
