@@ -26,8 +26,8 @@ def usage_seed(user: User) -> None:
         records.append(
             UsageRecord(
                 uid=f"{number:x}", at=at, user_label=chance.choice(PEOPLE), key_label="editor (sk-spark-1a…)",
-                model=chance.choices(MODELS, (6, 3, 1))[0], endpoint="chat/completions", streamed=True, status=200,
-                outcome=outcome, input_tokens=chance.randint(100, 9000), output_tokens=written,
+                model=chance.choices(MODELS, (6, 3, 1))[0], endpoint="chat/completions", streamed=True,
+                status=200, outcome=outcome, input_tokens=chance.randint(100, 9000), output_tokens=written,
                 cached_tokens=chance.randint(0, 100), first_ms=first, duration_ms=first + written * 22,
                 launch_uid="aa", node_name="spark-1",
             )

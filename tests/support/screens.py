@@ -57,6 +57,7 @@ from tests.support.page_sessions import files_played, sessions_seed
 from tests.support.page_storage import storage_seed
 from tests.support.page_tools import run_pages_seed, tools_seed
 from tests.support.page_transcripts import transcripts_pages, transcripts_seed
+from tests.support.page_usage import usage_seed
 from tests.support.verdict_data import judged
 
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
@@ -234,6 +235,8 @@ def pages() -> dict[str, tuple[str, str, Act]]:
         "node": ("/nodes/spark-1/", "gb10", None),
         "verdicts": ("/nodes/spark-1/", "wedged", None),
         "energy": ("/energy/", "gb10", None),
+        "usage": ("/usage/", "gb10", None),
+        "usage-limits": ("/usage/limits/", "gb10", None),
         "flight": (FlightRecord.objects.get().get_absolute_url(), "gb10", None),
         "alerts": ("/alerts/", "gb10", None),
         "alert-rules": ("/alerts/rules/", "gb10", None),
@@ -370,6 +373,7 @@ def main() -> None:
         files_played(timezone.now())
         again = audit_seed(timezone.now(), admin)
         energy_seed("spark-1")
+        usage_seed(admin)
         flight_seed("spark-1")
         history_seed("spark-1", now=time.time(), seconds=3 * 86400)
         snapshot_store(redis, "spark-1", frames.report(now=time.time()), time.time())
