@@ -87,9 +87,10 @@ def measure(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
 def _archive(data: Path) -> Path:
     """An empty archive in a data folder of its own."""
     data.mkdir(parents=True)
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--database", "archive", "-v0"], env=_env(data), check=True
-    )
+    for name in ("default", "archive"):  # prices lie in the main database
+        subprocess.run(
+            [sys.executable, "manage.py", "migrate", "--database", name, "-v0"], env=_env(data), check=True
+        )
     return data / "archive.sqlite3"
 
 

@@ -293,7 +293,7 @@ def test_the_second_of_two_imports_is_refused_in_a_sentence(archive: Path, proje
         with pytest.raises(ArchiveBusy, match=rf"process {os.getpid()} is writing to .*wait for it"):
             Writer(archive)
         with pytest.raises(CommandError, match="is writing to"):
-            call_command("import_transcripts", str(projects))
+            call_command("import_transcripts", str(projects), wait=0)
     call_command("import_transcripts", str(projects))
 
 

@@ -32,6 +32,7 @@ from transcripts_app.importing.writer import Writer, now_ms
 
 COMMIT_BYTES = 48 * 2**20  # of files, in one transaction
 COMMIT_SECONDS = 2.0
+NOTE_SECONDS = 1.0  # so often a page sees how far it is
 FINISH_SECONDS = 15.0  # sessions show up while a long run is still reading
 CUT_OFF = "ended without a word: the process was killed, or the machine stopped"
 
@@ -338,7 +339,7 @@ class _Reading:
             return
         self._files_store()
         now = time.monotonic()
-        if now - self.noted >= 1:
+        if now - self.noted >= NOTE_SECONDS:
             self.noted, total = now, Count()
             for part in (self.run.total, self.count, *(one.count for one in self._unfinished())):
                 total.add(part)

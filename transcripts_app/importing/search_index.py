@@ -11,7 +11,7 @@ from transcripts_app.importing.writer import Writer
 USUAL = {"automerge": 8, "crisismerge": 16, "usermerge": 4, "hashsize": 2**20}
 BULK = {"automerge": 0, "crisismerge": 400, "usermerge": 4, "hashsize": 24 * 2**20}
 SLICE_PAGES = 1000  # about 4 MB written, a tenth of a second
-COMMITS_BETWEEN = 12
+COMMITS_BETWEEN = 4
 
 
 class SearchIndex:

@@ -18,6 +18,7 @@ from transcripts_app.importing.writer import ArchiveBusy, ArchiveFull, Writer
 from transcripts_app.services_prices import prices_table
 
 DEFAULT = Path("~/.claude/projects")
+WAIT_SECONDS = 5.0  # the process that follows transcripts lets go between two of its readings
 STOPPED = 130  # as a shell tells of ctrl-C
 DRAW_SECONDS = 0.1
 
@@ -31,8 +32,9 @@ class Command(BaseCommand):
         parser.add_argument("--node", help="the node that the folders belong to; this one if none is given")
         parser.add_argument("--json", action="store_true", help="print what was read as one line of JSON")
         parser.add_argument(
-            "--wait", type=float, default=0, metavar="SECONDS", help="how long to wait for another import"
-        )
+            "--wait", type=float, default=WAIT_SECONDS, metavar="SECONDS",
+            help=f"how long to wait for another import, {WAIT_SECONDS:g} if not given",
+        )  # fmt: skip
 
     def handle(self, *_args: Any, paths: list[Path], **options: Any) -> None:
         folders = [path.expanduser().resolve() for path in paths or [DEFAULT]]
