@@ -6,6 +6,7 @@ thousands of sessions are a matter of milliseconds.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,10 @@ from transcripts_app.models import ProjectAccess
 from transcripts_app.prices import micros
 
 DAY_MS = 86_400_000
+_SESSION = "JOIN archive_session s ON s.id = u.session_id"
 _AROUND = (
-    "JOIN archive_session s ON s.id = u.session_id JOIN archive_project p ON p.id = s.project_id "
-    "JOIN archive_source c ON c.id = s.source_id"
+    ("p.", "JOIN archive_project p ON p.id = s.project_id"),
+    ("c.", "JOIN archive_source c ON c.id = s.source_id"),
 )
 _FIELDS = {
     "usage": ("model", "branch"),
@@ -215,9 +217,12 @@ class FigureReader:
 
 
 def _rows(table: str, columns: str, where: _Where, tail: str) -> list[Row]:
-    """Select from one of the tables of sums (u), with its session (s), project (p) and source (c)."""
-    around = _AROUND.replace("u.session_id", "u.id") if table == "session" else _AROUND
-    query = f"SELECT {columns} FROM archive_{table} u {around} WHERE {where} {tail}"  # noqa: S608 - names of ours
+    """Select from a table of sums (u), joined as needed to its session (s), project (p) and source (c)."""
+    told = f"{columns} {where}"
+    joins = [join for name, join in _AROUND if re.search(rf"\b{re.escape(name)}", told)]
+    if joins or re.search(r"\bs\.", told):
+        joins.insert(0, _SESSION.replace("u.session_id", "u.id") if table == "session" else _SESSION)
+    query = f"SELECT {columns} FROM archive_{table} u {' '.join(joins)} WHERE {where} {tail}"  # noqa: S608
     with connections["archive"].cursor() as cursor:
         cursor.execute(query, where.values)
         return list(cursor.fetchall())

@@ -71,14 +71,17 @@ class SessionFilter:
 
 @dataclass(frozen=True)
 class SessionPage:
-    """Sessions of one page; counts of all that match. `unpriced`: sessions whose cost is not known."""
+    """Sessions of one page; counts of all that match. `unpriced`: sessions whose cost is not known.
+
+    `cost_micros` is that of the others; None where there are none.
+    """
 
     sessions: list[Session]
     total: int
     warmups: int
     pages: int
     tokens: int
-    cost_micros: int
+    cost_micros: int | None
     unpriced: int
 
 
@@ -110,7 +113,7 @@ def session_page(user: User, wanted: SessionFilter, rows: int = PAGE_ROWS) -> Se
         warmups=sums["warmups"],
         pages=max(1, -(-total // rows)),
         tokens=sums["tokens"] or 0,
-        cost_micros=sums["cost"] or 0,
+        cost_micros=sums["cost"] if sums["unpriced"] else sums["cost"] or 0,
         unpriced=sums["unpriced"],
     )
 

@@ -10,8 +10,8 @@ const drawn = [];
 
 function span(start, end) {
   const t = charts[0].t;
-  const all = { start: t[0] - DAY / 2, end: t.at(-1) + DAY / 2 };
-  const inside = Math.max(all.start, start) < Math.min(all.end, end) && end - start >= 2 * DAY;
+  const all = { start: t[0], end: t.at(-1) + DAY };
+  const inside = Math.max(all.start, start) < Math.min(all.end, end) && end - start >= DAY;
   Object.assign(view, inside ? { start: Math.max(all.start, start), end: Math.min(all.end, end) } : all);
 }
 
@@ -26,9 +26,9 @@ function panel({ title, unit, t, lines }) {
     for (const one of drawn) one.move();
   });
   drawn.push(chart);
-  // A day is a whole: its figure holds from its begin to its end, and one day alone shows as well.
-  chart.fill([...t, t.at(-1) + DAY - 1], lines.map(({ values }) => {
-    const held = [...values, values.at(-1)];
+  // A day is a whole: its figure holds from its begin to its end.
+  chart.fill(t.flatMap((at) => [at, at + DAY - 1]), lines.map(({ values }) => {
+    const held = values.flatMap((value) => [value, value]);
     return { mean: held, low: held.map(() => 0), high: held };
   }));
 }

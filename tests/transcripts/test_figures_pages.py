@@ -248,7 +248,7 @@ def test_the_api_names_what_makes_no_sense_and_the_page_forgives(
     assert client.get(f"/transcripts/figures/export/?{query}").status_code == 200
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from([*FiguresForm.base_fields]), st.text(max_size=30)))
 def test_any_query_is_answered(
     archive: Path, client_of: ClientOf, admin: User, query: dict[str, str]
@@ -299,3 +299,20 @@ def test_costs_in_words(micro: int | None, words: str) -> None:
 )  # fmt: skip
 def test_tokens_in_words(count: int | None, words: str) -> None:
     assert tokens_words(count) == words
+
+
+def test_the_admin_panel_adds_and_deletes_through_the_services(
+    archive: Path, client_of: ClientOf, admin: User
+) -> None:
+    client = client_of(admin)
+    body = {"pattern": "mine*", "valid_from": "", "input": "0", "output": "0"}
+    assert client.post("/admin/transcripts_app/modelprice/add/", body).status_code == 302
+    price = ModelPrice.objects.get(pattern="mine*")
+    assert (price.created_by, price.is_first) == (admin, True)
+    again = client.post("/admin/transcripts_app/modelprice/add/", body)
+    assert (again.status_code, ModelPrice.objects.filter(pattern="mine*").count()) == (200, 1)
+    page = f"/admin/transcripts_app/modelprice/{price.pk}"
+    assert client.post(f"{page}/change/", body | {"input": "9"}).status_code == 403
+    assert client.post(f"{page}/delete/", {"post": "yes"}).status_code == 302
+    assert not ModelPrice.objects.filter(pattern="mine*").exists()
+    assert AuditEntry.objects.filter(action__in=("price_add", "price_delete")).count() == 2

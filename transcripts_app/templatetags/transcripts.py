@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from sparkweb.templatetags.sparkweb import UNKNOWN
 from transcripts_app.archive.models import Session, moment
+from transcripts_app.figures import NO_PRICE
 from transcripts_app.reading import Row
 from transcripts_app.redaction.display import DisplayMask
 from transcripts_app.redaction.rules import likely_rules
@@ -30,9 +31,9 @@ def masked(text: Any) -> str:
 
 @register.filter
 def dollars(micros: Any) -> str:
-    """Write millionths of a dollar: `$0.41`; a dash where a price is missing."""
+    """Write millionths of a dollar: `$0.41`; "no price" where one is missing, which is not zero."""
     if micros is None:
-        return UNKNOWN
+        return NO_PRICE
     amount = micros / 1_000_000
     return f"${amount:,.2f}" if amount >= 0.01 or not micros else "<$0.01"
 
