@@ -52,6 +52,7 @@ from tests.support.history_data import history_seed
 from tests.support.insight_data import insight_seed
 from tests.support.page_audit import audit_seed
 from tests.support.page_data import seed
+from tests.support.page_export import export_seed
 from tests.support.page_sessions import UID as SESSION
 from tests.support.page_sessions import files_played, sessions_seed
 from tests.support.page_storage import storage_seed
@@ -355,6 +356,7 @@ def main() -> None:
             "empty-transcripts": "/transcripts/",
             "empty-transcript-projects": "/transcripts/projects/",
             "empty-transcript-blame": "/transcripts/blame/",
+            "empty-transcript-exports": "/transcripts/export/",
             "empty-transcript-errors": "/transcripts/errors/",
         }
         cookie = session_of(admin)
@@ -381,6 +383,8 @@ def main() -> None:
         runs = {name: (url, "gb10", None) for name, url in run_pages_seed(timezone.now(), admin).items()}
         keys = transcripts_seed(Path(tempfile.mkdtemp()))
         runs |= {name: (url, "gb10", None) for name, url in transcripts_pages(keys).items()}
+        exports = export_seed(Path(tempfile.mkdtemp()), timezone.now(), admin)
+        runs |= {name: (url, "gb10", None) for name, url in exports.items()}
         looks = insight_seed(Path(tempfile.mkdtemp()))
         runs |= {name: (url, "gb10", None) for name, url in looks.items()}
         for name, (url, kind, act) in {**pages(), "tool-run-compare": compare, **runs}.items():

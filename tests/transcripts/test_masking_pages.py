@@ -81,9 +81,12 @@ def test_admins_look_behind_and_the_audit_says_so(
     session: Session, client_of: Clients, viewer: User, admin: User
 ) -> None:
     page, client = f"/transcripts/sessions/{session.key}/", client_of(admin)
+    assert "Show secrets" in body(client, page)
+    assert "Show secrets" not in body(client_of(viewer), page)
     assert client_of(viewer).post(f"{page}reveal/").status_code == 404
     assert client.post(f"{page}reveal/").status_code == 302
     assert AWS in body(client, page)
+    assert "Mask secrets again" in body(client, page)
     assert AuditEntry.objects.filter(action="transcript_reveal", target=session.key).count() == 1
     client.post(f"{page}reveal/", {"hide": "1"})
     assert AWS not in body(client, page)

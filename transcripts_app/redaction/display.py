@@ -30,6 +30,8 @@ SESSION_NAME = "transcripts_revealed"
 class DisplayMask:
     """Masks what a page draws. `is_on` False: everything is drawn as it was."""
 
+    do_not_call_in_templates = True
+
     def __init__(self, rules: Rules | None) -> None:
         self.is_on = rules is not None
         self.redactor = Redactor(rules) if rules else None
