@@ -57,7 +57,7 @@ def test_suggestions_are_chosen_with_the_keyboard(seeded: None, open_page: Opene
     field.press("Tab")
     expect(field).to_have_value("tool:Bash ")
     expect(page.locator(".search-hit").first).to_be_visible()
-    field.press_sequentially("is:e")
+    field.press_sequentially("is:er")
     expect(options).to_have_count(1)
     field.press("Escape")
     expect(options).to_have_count(0)

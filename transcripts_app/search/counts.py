@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 from transcripts_app.archive.models import Session, moment
 from transcripts_app.format.kinds import Kind
+from transcripts_app.redaction.display import DisplayMask
+from transcripts_app.redaction.rules import likely_rules
 from transcripts_app.search.filters import PLACES
 from transcripts_app.search.run import Search
 from transcripts_app.search.scope import Scope
@@ -67,8 +69,13 @@ def filter_word(name: str, value: str) -> str:
     )
 
 
+def is_masked(value: str) -> bool:
+    """Whether a name holds a likely secret, so that no list offers it."""
+    return DisplayMask(likely_rules()).text(value) != value
+
+
 def _values(name: str, found: Iterable[str]) -> list[Value]:
-    counter = Counter(value for value in found if value)
+    counter = Counter(value for value in found if value and not is_masked(value))
     return [
         Value(value, filter_word(name, value), count) for value, count in counter.most_common(VALUES_MOST)
     ]

@@ -58,22 +58,23 @@ class SessionHits:
 
 def hits_of(records: Sequence[int], query: Query, scope: Scope) -> list[Hit]:
     """Return records in this order with their snippets. One outside of the scope is left out."""
-    rows = Record.objects.select_related("session__project").in_bulk(list(records))
+    rows = Record.objects.in_bulk(list(records))
     shown = [rows[pk] for pk in records if pk in rows and scope.has(rows[pk].session_id)]
+    sessions = Session.objects.select_related("project").in_bulk({row.session_id for row in shown})
+    masks = Masks()
+    for session in sessions.values():
+        session_texts_mask(session, masks.of(session.project))
     lines, marker = RawLines(), Marker(query.phrases)
     readable = _readable(shown)
     lines.load(row for row in shown if row.pk in readable)
     found = []
-    masks = Masks()
     for row in shown:
+        of = sessions.get(row.session_id or 0)
         snippets = [_large(row)]
-        mask = masks.of(row.session.project if row.session else None)
-        if row.session:
-            session_texts_mask(row.session, mask)
         if row.pk in readable:
-            line = mask.line(lines.line(row))
-            snippets = snippets_of(segments_of(line, row.kind, row.tool), marker)
-        found.append(Hit(row, row.session, row.session.project if row.session else None, snippets))
+            mask = masks.of(of.project if of else None)
+            snippets = snippets_of(segments_of(lines.line(row), row.kind, row.tool, mask), marker)
+        found.append(Hit(row, of, of.project if of else None, snippets))
     return found
 
 

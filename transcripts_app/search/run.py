@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +27,7 @@ RANKED_MOST = 50_000
 SORTED_MOST = 4_000
 MONTHS_MOST = 36
 SECONDS_MOST = 2.0
+EXPORT_SECONDS_MOST = 60.0
 NEVER = -(2**62)
 BEST_FIRST = "bm25(archive_search, 1.0, 0.0), archive_search.rowid DESC"
 """With a LIMIT, SQLite's own sorter keeps the best only; FTS5's `ORDER BY rank` sorts every match first."""
@@ -78,8 +78,7 @@ class Search:
     """A query of a user, ready to run. Not shared between threads."""
 
     query: Query
-    user: User
-    gone: threading.Event | None = None
+    user: User | None  # None: a command of whoever owns the machine, who sees everything
     scope: Scope = field(init=False)
     match: str = field(init=False)
     where: str = field(init=False)
@@ -106,7 +105,7 @@ class Search:
         if not self.query.has_words:
             sort = OLDEST if sort == OLDEST else NEWEST
         try:
-            with time_limit(self._connection, SECONDS_MOST, self.gone):
+            with time_limit(self._connection, SECONDS_MOST):
                 candidates = self._count(RANKED_MOST, self._rows_first)
                 total = self._count(COUNTED_MOST, self.needs_row) if self.needs_row else candidates
         except TooLong:
@@ -121,8 +120,17 @@ class Search:
         if self.query.is_empty or self.scope.is_nothing:
             return []
         query = f"SELECT {columns} {self._from(True)} ORDER BY archive_search.rowid DESC LIMIT ?"
-        with time_limit(self._connection, SECONDS_MOST, self.gone):
+        with time_limit(self._connection, SECONDS_MOST):
             return list(self._connection.execute(query, [self.match, *self.parameters, most]))
+
+    def sessions(self, most: int) -> list[int]:
+        """Return so many sessions that hold a match, as ids. Raises TooLong."""
+        if self.query.is_empty or self.scope.is_nothing:
+            return []
+        query = f"SELECT DISTINCT r.session_id {self._from(True)} AND r.session_id IS NOT NULL LIMIT ?"
+        with time_limit(self._connection, EXPORT_SECONDS_MOST):
+            rows = self._connection.execute(query, [self.match, *self.parameters, most])
+            return [row[0] for row in rows]
 
     def _months_within(self) -> list[str]:
         """Months that dates reach, as an expression: it lets the index skip the others."""
@@ -158,7 +166,7 @@ class Search:
         given += self.parameters if self.needs_row else []
         ranked = RANKED_MOST if candidates > RANKED_MOST else None
         try:
-            with time_limit(self._connection, SECONDS_MOST, self.gone):
+            with time_limit(self._connection, SECONDS_MOST):
                 if ranked:
                     query += " AND archive_search.rowid >= ?"
                     given.append(self._cut(ranked))
@@ -188,7 +196,7 @@ class Search:
         looked_to: datetime | None = None
         stopped = False
         try:
-            with time_limit(self._connection, SECONDS_MOST, self.gone):
+            with time_limit(self._connection, SECONDS_MOST):
                 for match, month_ms in self._windows(sort, place, candidates):
                     found += self._window(match, sort, rows + 1 - len(found), place)
                     if len(found) > rows:

@@ -50,9 +50,9 @@ class Scope:
         return sessions.extra(where=[within], params=[json.dumps(sorted(self.sessions))])  # noqa: S610
 
 
-def scope_of(user: User, query: Query) -> Scope:
-    """Return what a search of this user reaches."""
-    visible = projects_visible(user)
+def scope_of(user: User | None, query: Query) -> Scope:
+    """Return what a search of this user reaches; None is whoever owns the machine."""
+    visible = projects_visible(user) if user else None
     narrows = [one for one in query.narrow if one.name in _CONDITIONS]
     if visible is None and not narrows:
         return Scope()

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from transcripts_app.format.kinds import Kind
 from transcripts_app.format.lines import LineBad, line_read, text_clean
-from transcripts_app.format.record import INDEX_MOST, Parsed, blocks_of, record_parse
+from transcripts_app.format.record import INDEX_MOST, blocks_of, record_parse
 from transcripts_app.format.tools import result_text, words_of
 from transcripts_app.search.query import Words
 from transcripts_app.search.words import words_pattern
@@ -103,22 +103,37 @@ def snippets_of(segments: Sequence[Segment], marker: Marker, most: int = WINDOWS
     return [_snippet(segment, hits) for _, _, segment, hits in sorted(best, key=lambda one: -one[1])]
 
 
-def segments_of(line: bytes, kind: int, tool: str) -> list[Segment]:
-    """Return the texts of a raw line as they were searched. `kind` and `tool` are those of its row."""
+class Mask(Protocol):
+    """What hides secrets: of a JSON value, whose keys tell too, and of a text."""
+
+    def value(self, value: Any) -> Any: ...
+
+    def text(self, text: str) -> str: ...
+
+
+def segments_of(line: bytes, kind: int, tool: str, mask: Mask) -> list[Segment]:
+    """Return the texts of a raw line as they were searched, masked. `kind` and `tool` are those of its row.
+
+    All of a text is masked, not its windows: a window may begin within a secret.
+    """
     if kind == Kind.RESULT_FILE:
-        text = text_clean(line[: 4 * INDEX_MOST].decode(errors="replace"))
-        return [Segment(_LABELS[Kind.RESULT_FILE], text)]
+        text = text_clean(line[: 4 * SCANNED_MOST].decode(errors="replace"))[:SCANNED_MOST]
+        return [Segment(_LABELS[Kind.RESULT_FILE], mask.text(text))]
     try:
         record = line_read(line)
     except LineBad:
         return []
-    content = record["message"].get("content") if isinstance(record.get("message"), dict) else None
-    blocks = blocks_of(content)
-    if record.get("type") == "assistant":
-        return [one for block in blocks if (one := _answered(block))]
-    if kind == Kind.TOOL_RESULT:
-        return [one for block in blocks if (one := _result(block, tool))]
-    parsed: Parsed = record_parse(record)
+    message, type_ = record.get("message"), record.get("type")
+    if not isinstance(message, dict):
+        parsed = record_parse(mask.value(record))
+        return [Segment(_LABELS.get(parsed.kind, "Record"), parsed.text)]
+    # The rest of such a record is not shown, and a picture has no words: only these blocks are masked.
+    shown = [block for block in blocks_of(message.get("content")) if block.get("type") != "image"]
+    blocks = mask.value(shown)
+    if type_ == "assistant" or kind == Kind.TOOL_RESULT:
+        made = (_answered(block) if type_ == "assistant" else _result(block, tool) for block in blocks)
+        return [one for one in made if one]
+    parsed = record_parse(record | {"message": message | {"content": blocks}})
     return [Segment(_LABELS.get(parsed.kind, "Record"), parsed.text)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sparkweb.accounts.models import User
-from transcripts_app.search.counts import filter_word
+from transcripts_app.search.counts import filter_word, is_masked
 from transcripts_app.search.filters import FILTERS
 from transcripts_app.search.names import values_of
 from transcripts_app.search.query import Query
@@ -48,4 +48,4 @@ def suggestions_of(user: User, word: str) -> list[Suggestion]:
 
 
 def _seen(user: User, name: str) -> list[str]:
-    return values_of(name, scope_of(user, Query("")))
+    return [one for one in values_of(name, scope_of(user, Query(""))) if not is_masked(one)]

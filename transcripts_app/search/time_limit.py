@@ -1,9 +1,8 @@
-"""A search ends: after so long, or when nobody waits for it any more."""
+"""A search ends after so long."""
 
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +16,8 @@ class TooLong(RuntimeError):
 
 
 @contextmanager
-def time_limit(
-    connection: sqlite3.Connection, seconds: float, gone: threading.Event | None = None
-) -> Iterator[None]:
-    """Within, queries on this connection are stopped after so many seconds, or once `gone` is set.
+def time_limit(connection: sqlite3.Connection, seconds: float) -> Iterator[None]:
+    """Within, queries on this connection are stopped after so many seconds.
 
     Raises TooLong. Source: sqlite.org/c3ref/progress_handler.html.
     """
@@ -30,7 +27,7 @@ def time_limit(
 
     def over() -> bool:
         nonlocal stopped
-        stopped = stopped or time.monotonic() >= until or (gone is not None and gone.is_set())
+        stopped = stopped or time.monotonic() >= until
         return stopped
 
     connection.set_progress_handler(over, STEPS)
