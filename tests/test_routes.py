@@ -244,6 +244,10 @@ transcript_access         GET   /transcripts/projects/{uid}/access/       admin
 transcript_access         POST  /transcripts/projects/{uid}/access/       admin
 transcript_purge          GET   /transcripts/purge/                       viewer
 transcript_restore        POST  /transcripts/sessions/{uid}/restore/      admin
+shared_session            GET   /shared/nothing/                          public
+transcript_shares         GET   /transcripts/sessions/{uid}/links/        admin
+transcript_shares         POST  /transcripts/sessions/{uid}/links/        admin
+transcript_share_revoke   POST  /transcripts/sessions/{uid}/links/1/revoke/  admin
 transcript_import_bad     GET   /transcripts/imports/bad-lines/1/  viewer
 transcript_branches     GET   /transcripts/sessions/{uid}/branches/   viewer
 transcript_context      GET   /transcripts/sessions/{uid}/context/    viewer
@@ -480,6 +484,9 @@ api_transcript_access        GET     /api/transcripts/projects/{uid}/access   ad
 api_transcript_access        PUT     /api/transcripts/projects/{uid}/access   admin
 api_transcript_purge         GET     /api/transcripts/purge                   viewer
 api_transcript_restore       POST    /api/transcripts/sessions/{uid}/restore  admin
+api_transcript_shares        GET     /api/transcripts/sessions/{uid}/shares    admin
+api_transcript_shares        POST    /api/transcripts/sessions/{uid}/shares    admin
+api_transcript_share         DELETE  /api/transcripts/sessions/{uid}/shares/1  admin
 api_transcript_requests      GET     /api/transcripts/requests           viewer
 api_transcript_request       GET     /api/transcripts/requests/1         viewer
 api_transcript_branches      GET     /api/transcripts/sessions/{uid}/branches          viewer
@@ -550,7 +557,7 @@ ADMIN_TABLES = {
     "transcripts_app.projectmask",
     "transcripts_app.modelprice",
     "transcripts_app.projectaccess",
-    "transcripts_app.sessionnote", "transcripts_app.sessiontag",
+    "transcripts_app.sessionnote", "transcripts_app.sharelink", "transcripts_app.sessiontag",
 }  # fmt: skip
 SOCKETS = {"live": "tests/metrics/test_live_socket.py", "no_socket": "refuses everything"}
 

@@ -8,6 +8,7 @@ from sparkweb.admin_base import ReadOnlyAdmin
 from transcripts_app.models import ProjectAccess
 from transcripts_app.models_keeping import SessionNote, SessionTag
 from transcripts_app.models_requests import ArchiveRequest, TranscriptSource
+from transcripts_app.models_shares import ShareLink
 from transcripts_app.models_uploads import TranscriptUpload
 
 
@@ -51,3 +52,10 @@ class SessionNoteAdmin(ReadOnlyAdmin):
     list_display = ["session_key", "author_label", "created_at", "text"]
     list_filter = ["author_label"]
     search_fields = ["text", "=session_key"]
+
+
+@admin.register(ShareLink)
+class ShareLinkAdmin(ReadOnlyAdmin):
+    list_display = ["prefix", "session_key", "created_by", "created_at", "expires_at", "revoked_at", "opened"]
+    list_filter = ["created_by"]
+    search_fields = ["prefix", "=session_key"]

@@ -32,4 +32,5 @@ from transcripts_app.models_prices import ModelPrice  # noqa: E402, F401
 from transcripts_app.models_redaction import ProjectMask, RedactionProfile  # noqa: E402, F401
 from transcripts_app.models_requests import ArchiveRequest, RequestState, TranscriptSource  # noqa: E402, F401
 from transcripts_app.models_search import RecentSearch, SavedSearch  # noqa: E402, F401
+from transcripts_app.models_shares import ShareLink  # noqa: E402, F401
 from transcripts_app.models_uploads import TranscriptUpload  # noqa: E402, F401

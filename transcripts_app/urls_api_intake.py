@@ -1,6 +1,6 @@
 from django.urls import re_path
 
-from transcripts_app import api_imports, api_keeping, api_purge, api_uploads
+from transcripts_app import api_imports, api_keeping, api_purge, api_shares, api_uploads
 
 KEY = r"(?P<key>[0-9a-z]{1,16})"
 
@@ -83,5 +83,15 @@ urlpatterns = [
         rf"^transcripts/sessions/{KEY}/restore/?$",
         api_purge.TranscriptRestore.as_view(),
         name="api_transcript_restore",
+    ),
+    re_path(
+        rf"^transcripts/sessions/{KEY}/shares/?$",
+        api_shares.TranscriptShares.as_view(),
+        name="api_transcript_shares",
+    ),
+    re_path(
+        rf"^transcripts/sessions/{KEY}/shares/(?P<number>[0-9]+)/?$",
+        api_shares.TranscriptShare.as_view(),
+        name="api_transcript_share",
     ),
 ]

@@ -1,6 +1,13 @@
 from django.urls import path
 
-from transcripts_app import views_imports, views_keeping, views_nodes, views_purge, views_uploads
+from transcripts_app import (
+    views_imports,
+    views_keeping,
+    views_nodes,
+    views_purge,
+    views_shares,
+    views_uploads,
+)
 
 urlpatterns = [
     path("transcripts/imports/", views_imports.transcript_imports, name="transcript_imports"),
@@ -43,5 +50,12 @@ urlpatterns = [
     path("transcripts/purge/", views_purge.transcript_purge, name="transcript_purge"),
     path(
         "transcripts/sessions/<str:key>/restore/", views_purge.transcript_restore, name="transcript_restore"
+    ),
+    path("shared/<str:token>/", views_shares.shared_session, name="shared_session"),
+    path("transcripts/sessions/<str:key>/links/", views_shares.transcript_shares, name="transcript_shares"),
+    path(
+        "transcripts/sessions/<str:key>/links/<int:number>/revoke/",
+        views_shares.transcript_share_revoke,
+        name="transcript_share_revoke",
     ),
 ]

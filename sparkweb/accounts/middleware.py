@@ -27,7 +27,7 @@ FORWARDED = (
     "HTTP_FORWARDED",
     "HTTP_X_REAL_IP",
 )
-PUBLIC = {"login", "health"}
+PUBLIC = {"login", "health", "shared_session"}
 """URL names that answer without login. Static files never reach this far; the API checks keys itself."""
 PASSWORD_PAGES = {"password_change", "logout", "login", "health"}
 ADMIN_POLICY = {"script-src": [SELF, "'unsafe-eval'", "'unsafe-inline'"]}

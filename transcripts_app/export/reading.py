@@ -65,6 +65,11 @@ class SessionReader:
                 batch = []
         yield from self._batch(batch, above)
 
+    def read_page(self, section: Section, first: int, count: int) -> Iterator[Line]:
+        """Yield some records of a section: `count` of them, from the one at `first` on."""
+        rows = Record.objects.filter(file=section.file, generation=section.file.generation).order_by("line")
+        yield from self._batch(list(rows[first : first + count]), set())
+
     def object(self, row: Record) -> dict[str, Any]:
         """A record's object, masked where the export masks."""
         if row.kind == Kind.RESULT_FILE:
