@@ -74,6 +74,8 @@ def _other(record: dict[str, Any], kind: Kind, whole: bool, inline: bool) -> Rec
             return RecordView("result", "Output that was put aside", parts, "file-text")
     if record.get("type") == "system":
         return notes.system(record, whole=whole)
+    if record.get("type") == "queue-operation":
+        return notes.queue(record, whole=whole, inline=inline)
     return notes.raw(record, whole=whole)
 
 

@@ -78,7 +78,8 @@ def _pieces(record: dict[str, Any], kind: Kind) -> Pieces:
     if kept == "attachment":
         return _attachment(mapping(record, "attachment"))
     if kept == "queue-operation":
-        return [(None, "\n".join(text(block, "text") for block in blocks_of(record.get("content"))))]
+        said = "\n".join(text(block, "text") for block in blocks_of(record.get("content")))
+        return [(None, said or f"queue: {text(record, 'operation')}")]
     if kept == "pr-link":
         number = count(record, "prNumber")
         title = f"{text(record, 'prRepository')} #{'?' if number is None else number}"
