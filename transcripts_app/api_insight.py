@@ -13,13 +13,15 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sparkweb.accounts.models import User
-from sparkweb.api import NotFound, refusals
+from sparkweb.api import NotFound, api_actor, refusals
 from transcripts_app.access import session_of
 from transcripts_app.archive.models import Record, Session, ToolCall, moment
 from transcripts_app.forms_errors import ErrorFilterForm
 from transcripts_app.insight.atlas import Group
 from transcripts_app.insight.content import rows_of
+from transcripts_app.insight_masks import Masks, rows_masked
 from transcripts_app.insight_pages import number_of, text_of
+from transcripts_app.redaction.display import DisplayMask, mask_for_call, session_texts_mask
 from transcripts_app.selectors_blame import file_blame, paths_like, prompts_for
 from transcripts_app.selectors_branches import Side, Way, compare, tree_of
 from transcripts_app.selectors_context import files_read, waterfall
@@ -36,8 +38,10 @@ from transcripts_app.serializers_insight import (
     TranscriptFileAtSerializer,
     TranscriptPathsSerializer,
 )
-from transcripts_app.templatetags.transcripts import masked
-from transcripts_app.views_errors import group_facts
+from transcripts_app.views_blame import call_masked
+from transcripts_app.views_branches import entry_masked, way_masked
+from transcripts_app.views_errors import group_facts, group_masked, occurrences
+from transcripts_app.views_files import path_asked
 
 STR, INT = OpenApiTypes.STR, OpenApiTypes.INT
 GROUPS_MOST = 200
@@ -56,8 +60,10 @@ class Branches(APIView):
         responses={200: TranscriptBranchesSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str) -> Response:
-        session = _session(request, key)
+        session, masks = _masked(request, key)
         tree = tree_of(cast(User, request.user), session)
+        for way in tree.ways:
+            way_masked(masks, way)
         return Response(
             {"sessions": [one.key for one in tree.family], "branches": [_way(way) for way in tree.ways]}
         )
@@ -70,11 +76,17 @@ class BranchPair(APIView):
         responses={200: TranscriptBranchPairSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str) -> Response:
-        tree = tree_of(cast(User, request.user), _session(request, key))
+        session, masks = _masked(request, key)
+        tree = tree_of(cast(User, request.user), session)
         left, right = (tree.way(_number(request, name)) for name in ("left", "right"))
         if left is None or right is None:
             raise NotFound("There is no such branch in this session.")
         fork, ours, theirs = compare(tree, left, right)
+        masks.record(fork)
+        for side in (ours, theirs):
+            way_masked(masks, side.way)
+            for entry in side.entries:
+                entry_masked(masks, entry)
         return Response(
             {"parts_after": _place(fork) if fork else None, "left": _side(ours), "right": _side(theirs)}
         )
@@ -119,11 +131,14 @@ class Files(APIView):
         responses={200: TranscriptChangedFilesSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str) -> Response:
-        files = files_changed(_session(request, key))
+        session, masks = _masked(request, key)
+        mask = masks.of(session.project)
+        files = files_changed(session)
         return Response(
             {
                 "files": [
-                    {"path": one.path, "changes": one.changes, "failed": one.failed, "lines_added": one.added,
+                    {"call": one.call, "path": mask.text(one.path),
+                     "changes": one.changes, "failed": one.failed, "lines_added": one.added,
                      "lines_removed": one.removed, "first_at": moment(one.first_ms),
                      "last_at": moment(one.last_ms)}
                     for one in files
@@ -143,7 +158,8 @@ class FileAt(APIView):
         responses={200: TranscriptFileAtSerializer, **refusals(404)},
     )  # fmt: skip
     def get(self, request: Request, key: str) -> Response:
-        session, path = _session(request, key), text_of(request.query_params.get("path"))
+        session, masks = _masked(request, key)
+        mask, path = masks.of(session.project), path_asked(session, request.query_params)
         at, step = (
             _number(request, name) if name in request.query_params else None for name in ("at", "step")
         )
@@ -151,12 +167,13 @@ class FileAt(APIView):
         if view.chosen is None:
             raise NotFound("No call of this session that went well changed that file.")
         content = view.chosen.after
-        rows = rows_of(content)
+        rows = rows_masked(rows_of(content), mask.text)
         return Response(
             {
-                "path": path, "step": view.place, "steps": [_step(line) for line in view.steps],
+                "path": mask.text(path), "step": view.place,
+                "steps": [_step(line, mask) for line in view.steps],
                 "failed": view.failed, "whole": content.is_whole, "doubtful": view.chosen.is_doubtful,
-                "text": content.text if content.text is not None and len(rows) <= LINES_MOST else None,
+                "text": None if content.text is None or len(rows) > LINES_MOST else mask.text(content.text),
                 "lines": [asdict(row) for row in rows[:LINES_MOST]],
                 "cut": len(rows) > LINES_MOST or view.is_cut,
             }
@@ -169,8 +186,8 @@ class BlamePaths(APIView):
         parameters=[OpenApiParameter("path", STR)], responses={200: TranscriptPathsSerializer, **refusals()},
     )  # fmt: skip
     def get(self, request: Request) -> Response:
-        text = text_of(request.query_params.get("path"))
-        return Response({"paths": paths_like(cast(User, request.user), text)})
+        user = cast(User, request.user)
+        return Response({"paths": paths_like(user, text_of(request.query_params.get("path")), Masks(user))})
 
 
 class BlameView(APIView):
@@ -192,20 +209,21 @@ class BlameView(APIView):
         )  # fmt: skip
         if found is None:
             raise NotFound("No session that you may see changed that file.")
+        masks = Masks(cast(User, request.user))
         lines = found.lines[:LINES_MOST]
         prompts = prompts_for(lines)
+        rows = rows_masked([one.row for one in lines], masks.texts_of(found.projects))
         owners = {one.origin.pk: one.origin for one in lines if one.origin is not None}
         return Response(
             {
                 "path": found.path, "node": found.node, "changes": found.changes, "sessions": found.sessions,
                 "cut": found.is_cut or len(found.lines) > LINES_MOST,
                 "lines": [
-                    {"number": one.row.number, "text": one.row.text, "hidden": one.row.hidden,
-                     "call": one.origin.pk if one.origin is not None else None}
-                    for one in lines
+                    {**asdict(row), "call": one.origin.pk if one.origin is not None else None}
+                    for one, row in zip(lines, rows, strict=True)
                 ],
-                "calls": [_call(call, prompts.get(number)) for number, call in owners.items()],
-                "answers": [_call(answer.call, answer.prompt) for answer in found.answers],
+                "calls": [_call(masks, call, prompts.get(number)) for number, call in owners.items()],
+                "answers": [_call(masks, answer.call, answer.prompt) for answer in found.answers],
             }
         )  # fmt: skip
 
@@ -216,8 +234,10 @@ class Errors(APIView):
         parameters=ERROR_FILTERS, responses={200: TranscriptErrorsSerializer, **refusals()},
     )  # fmt: skip
     def get(self, request: Request) -> Response:
-        atlas = atlas_read(cast(User, request.user), _form(request).wanted())
-        groups = [_group(group) for group in atlas.groups[:GROUPS_MOST]]
+        user = cast(User, request.user)
+        masks = Masks(user)
+        atlas = atlas_read(user, _form(request).wanted())
+        groups = [_group(group_masked(group, atlas, masks)) for group in atlas.groups[:GROUPS_MOST]]
         return Response(
             {"total": atlas.total, "sessions": atlas.sessions, "kinds": len(atlas.groups), "groups": groups}
         )
@@ -230,22 +250,29 @@ class ErrorGroup(APIView):
     )  # fmt: skip
     def get(self, request: Request, group: str) -> Response:
         wanted = _form(request).wanted()
-        found = atlas_read(cast(User, request.user), wanted, newest=OCCURRENCES_SHOWN).group(group)
+        user = cast(User, request.user)
+        masks = Masks(user)
+        atlas = atlas_read(user, wanted, newest=OCCURRENCES_SHOWN)
+        found = atlas.group(group)
         if found is None:
             raise NotFound("There is no such error in what you may see.")
+        group_masked(found, atlas, masks)
         followed = followed_read(found.newest)
         facts = group_facts(found, followed)
-        occurrences = []
-        for one in found.newest:
-            after = followed.get((one.kind, one.id))
-            occurrences.append(
-                {"at": moment(one.at_ms), "session": one.session, "record": one.record, "tool": one.tool,
-                 "model": one.model, "message": masked(one.message),
-                 "retried": after.is_retried if after else None,
-                 "worked_after": after.turns if after else None}
-            )  # fmt: skip
+        told_of = [
+            {"at": one["at"], "message": one["message"], **_failure(one["one"], one["followed"])}
+            for one in occurrences(found, followed, masks)
+        ]
         told = {name: facts[name] for name in ("looked", "retried", "worked", "turns")}
-        return Response(_group(found) | {"followed": told, "occurrences": occurrences})
+        return Response(_group(found) | {"followed": told, "occurrences": told_of})
+
+
+def _masked(request: Request, key: str) -> tuple[Session, Masks]:
+    """A session, and what masks its texts; `?reveal=true` of its owner or an admin masks nothing."""
+    session = _session(request, key)
+    own = mask_for_call(request, session, api_actor(request))
+    session_texts_mask(session, own)
+    return session, Masks(cast(User, request.user), session, own)
 
 
 def _session(request: Request, key: str) -> Session:
@@ -275,7 +302,7 @@ def _place(record: Record) -> dict[str, Any]:
         "record": record.pk,
         "session": session.key if session else "",
         "at": record.at,
-        "text": masked(record.preview),
+        "text": record.preview,
     }
 
 
@@ -283,7 +310,7 @@ def _way(way: Way) -> dict[str, Any]:
     return {
         "index": way.index, "session": way.session.key, "active": way.branch.is_active, "depth": way.depth,
         "parts_after": way.branch.fork, "first": way.branch.first, "last": way.branch.leaf,
-        "begins_with": masked(way.record.preview), "prompts": way.prompts, "responses": way.responses,
+        "begins_with": way.record.preview, "prompts": way.prompts, "responses": way.responses,
         "calls": way.calls, "failed": way.errors, "files": way.files, "output_tokens": way.output_tokens,
         "read_tokens": way.read_tokens,
     }  # fmt: skip
@@ -300,26 +327,33 @@ def _side(side: Side) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _step(line: StepLine) -> dict[str, Any]:
+def _step(line: StepLine, mask: DisplayMask) -> dict[str, Any]:
     call = line.call
     return {
         "number": line.number, "verb": line.verb, "tool": call.name, "record": call.record_id,
         "at": moment(call.ended_ms or call.started_ms), "outside": line.is_outside,
-        "doubtful": line.is_doubtful, "sidechain": call.record.is_sidechain, "note": line.note,
+        "doubtful": line.is_doubtful, "sidechain": call.record.is_sidechain, "note": mask.text(line.note),
     }  # fmt: skip
 
 
-def _call(call: ToolCall, prompt: Record | None) -> dict[str, Any]:
+def _call(masks: Masks, call: ToolCall, prompt: Record | None) -> dict[str, Any]:
+    call_masked(masks, call, prompt)
     return {
         "call": call.pk, "tool": call.name, "session": call.session.key, "record": call.record_id,
         "at": call.record.at, "model": call.record.model, "prompt": _place(prompt) if prompt else None,
     }  # fmt: skip
 
 
+def _failure(one: Any, after: Any) -> dict[str, Any]:
+    return {
+        "session": one.session, "record": one.record, "tool": one.tool, "model": one.model,
+        "retried": after.is_retried if after else None, "worked_after": after.turns if after else None,
+    }  # fmt: skip
+
+
 def _group(group: Group) -> dict[str, Any]:
     return {
-        "key": group.key, "kind": group.kind, "message": masked(group.message),
-        "example": masked(group.example),
+        "key": group.key, "kind": group.kind, "message": group.message, "example": group.example,
         "count": group.count, "sessions": len(group.sessions), "first_at": moment(group.first_ms),
         "last_at": moment(group.last_ms), "trend": group.trend,
         "tools": {name: count for name, count in group.tools.items() if count},

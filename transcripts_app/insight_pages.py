@@ -10,10 +10,21 @@ from django.utils.http import urlencode
 from sparkweb.accounts.models import User
 from transcripts_app.access import session_of
 from transcripts_app.archive.models import Session
+from transcripts_app.insight_masks import Masks
 from transcripts_app.redaction.display import session_mask
 
 NUMBER_MOST = 2**53
 PATH_MOST = 4096
+
+
+def masked_session_or_404(request: HttpRequest, key: str) -> tuple[Session, Masks]:
+    """Return a session that the visitor may see, its own texts masked, and what masks the rest.
+
+    Raises Http404.
+    """
+    session = session_or_404(request, key)
+    own = session_mask(request, session)
+    return session, Masks(cast(User, request.user), session, own)
 
 
 def session_or_404(request: HttpRequest, key: str) -> Session:
@@ -21,7 +32,6 @@ def session_or_404(request: HttpRequest, key: str) -> Session:
     session = None if "\0" in key else session_of(cast(User, request.user), key)
     if session is None:
         raise Http404("There is no such session, or its project is not shared with you.")
-    session_mask(request, session, names=False)
     return session
 
 

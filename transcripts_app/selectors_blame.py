@@ -9,10 +9,11 @@ from django.db.models import Q, QuerySet
 
 from sparkweb.accounts.models import User
 from transcripts_app.access import projects_visible
-from transcripts_app.archive.models import Record, ToolCall
+from transcripts_app.archive.models import Project, Record, ToolCall
 from transcripts_app.format.kinds import Kind
 from transcripts_app.insight.blame import Owned, lines_owned, steps_adding
 from transcripts_app.insight.timemachine import Step, replay
+from transcripts_app.insight_masks import Masks
 from transcripts_app.selectors_files import CHANGES, Budget, calls_in_order, events_read
 
 PATHS_SHOWN = 20
@@ -45,6 +46,7 @@ class Blame:
     answers: list[Answer] = field(default_factory=list)
     changes: int = 0
     sessions: int = 0
+    projects: list[Project] = field(default_factory=list)
     is_cut: bool = False
 
 
@@ -55,13 +57,19 @@ def calls_visible(user: User) -> QuerySet[ToolCall]:
     return calls if visible is None else calls.filter(session__project__in=visible)
 
 
-def paths_like(user: User, text: str) -> list[str]:
-    """Return changed files whose path contains a text, in visible projects, in the order of their names."""
+def paths_like(user: User, text: str, masks: Masks) -> list[str]:
+    """Return changed files whose path contains a text, in visible projects, in the order of their names.
+
+    Paths of which something is masked are left out.
+    """
     # Written out, for SQLite uses an index of some rows only where the query says the same as the index.
     changed = calls_visible(user).extra(where=["archive_toolcall.operation IN ('write', 'edit')"])
     calls = changed.filter(path__icontains=text.replace("\0", ""))
-    paths = calls.exclude(path="").values_list("path", flat=True).distinct().order_by("path")
-    return list(paths[:PATHS_SHOWN])
+    rows = calls.exclude(path="").values_list("path", "session__project").distinct().order_by("path")
+    found = list(rows[: 4 * PATHS_SHOWN])
+    projects = Project.objects.in_bulk({project for _, project in found})
+    shown = [path for path, project in found if masks.of(projects[project]).text(path) == path]
+    return list(dict.fromkeys(shown))[:PATHS_SHOWN]
 
 
 def file_blame(
@@ -80,6 +88,7 @@ def file_blame(
     mine = calls_in_order(calls.filter(session__project__node=chosen))
     blame = Blame(path, chosen, nodes)
     blame.changes = sum(call.operation in CHANGES for call in mine)
+    blame.projects = list({call.session.project_id: call.session.project for call in mine}.values())
     blame.sessions = len({call.session_id for call in mine if call.operation in CHANGES})
     budget = Budget()
     found: list[Step[ToolCall]] = []

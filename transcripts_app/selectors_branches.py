@@ -15,8 +15,6 @@ from transcripts_app.format.record import blocks_of
 from transcripts_app.format.tools import words_of
 from transcripts_app.format.tree import Branch, Node, branches
 from transcripts_app.insight.branches import depths_of, parting
-from transcripts_app.redaction.display import DisplayMask
-from transcripts_app.redaction.rules import likely_rules
 from transcripts_app.selectors_context import file_records, nodes_of
 from transcripts_app.selectors_files import CHANGES
 from transcripts_app.store import RawLines
@@ -178,8 +176,12 @@ def _figures(way: Way) -> Way:
 def compare(tree: Tree, left: Way, right: Way) -> tuple[Record | None, Side, Side]:
     """Return where two branches part, and what each did after."""
     fork, ours, theirs = parting(tree.branches, left.index, right.index)
-    lines = RawLines(DisplayMask(likely_rules()))
-    shared = Record.objects.filter(pk=fork).select_related("session").first() if fork is not None else None
+    lines = RawLines()
+    shared = (
+        Record.objects.filter(pk=fork).select_related("session__project").first()
+        if fork is not None
+        else None
+    )
     return shared, _side(lines, left, ours), _side(lines, right, theirs)
 
 
@@ -200,9 +202,7 @@ def _side(lines: RawLines, way: Way, ids: list[int]) -> Side:
 
 def _entry(lines: RawLines, record: Record) -> Entry:
     kind = Kind(record.kind)
-    entry = Entry(
-        record, kind, DisplayMask(likely_rules()).text(record.preview), record.tool, record.is_error
-    )
+    entry = Entry(record, kind, record.preview, record.tool, record.is_error)
     if record.length > 2**20 or (record.preview and kind is not Kind.TOOL_CALL):
         return entry
     try:
@@ -230,5 +230,5 @@ def _asked(block: dict[str, object]) -> str:
 
 
 def _records(ids: list[int]) -> dict[int, Record]:
-    records = Record.objects.filter(pk__in=ids[:1000]).select_related("session")
+    records = Record.objects.filter(pk__in=ids[:1000]).select_related("session__project")
     return {record.pk: record for record in records}

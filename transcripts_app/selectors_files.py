@@ -17,8 +17,6 @@ from transcripts_app.format.record import blocks_of
 from transcripts_app.format.tools import result_text
 from transcripts_app.insight.events import GIT_CHANGING, Event, command_event, event_of
 from transcripts_app.insight.timemachine import Step, replay
-from transcripts_app.redaction.display import DisplayMask
-from transcripts_app.redaction.rules import likely_rules
 from transcripts_app.store import RawLines
 
 CHANGES = ("write", "edit")
@@ -34,6 +32,7 @@ class FileLine:
     """A file that a session changed, with what was done to it."""
 
     path: str
+    call: int  # one of its calls, for addresses
     changes: int
     failed: int
     added: int
@@ -80,6 +79,7 @@ def files_changed(session: Session) -> list[FileLine]:
         .exclude(path="")
         .values("path")
         .annotate(
+            call=Max("pk"),
             changes=Count("pk", filter=Q(is_error=False, result__isnull=False)),
             failed=Count("pk", filter=Q(is_error=True)),
             added=Sum("lines_added", filter=Q(is_error=False), default=0),
@@ -143,7 +143,7 @@ class Budget:
 
 def events_read(calls: Iterable[ToolCall], path: str, budget: Budget) -> Iterator[tuple[ToolCall, Event]]:
     """Yield what each call tells of the file, until the budget is spent."""
-    lines = RawLines(DisplayMask(likely_rules()))
+    lines = RawLines()
     for call in calls:
         records = [call.record, *([call.result] if call.result is not None and call.operation else [])]
         if not budget.take(sum(record.length for record in records)):

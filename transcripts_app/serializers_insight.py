@@ -88,6 +88,7 @@ class TranscriptContextSerializer(Base):
 
 
 class TranscriptChangedFileSerializer(Base):
+    call = serializers.IntegerField(help_text="Names the file where its path is masked")
     path = serializers.CharField()
     changes = serializers.IntegerField()
     failed = serializers.IntegerField()

@@ -10,20 +10,26 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from sparkweb.accounts.models import User
-from transcripts_app.insight_pages import number_of, session_or_404
-from transcripts_app.selectors_branches import Tree, Way, compare, tree_of
+from transcripts_app.insight_masks import Masks
+from transcripts_app.insight_pages import masked_session_or_404, number_of
+from transcripts_app.selectors_branches import Entry, Tree, Way, compare, tree_of
 
 
 @never_cache
 @require_safe
 def transcript_branches(request: HttpRequest, key: str) -> HttpResponse:
     """Every branch, and two compared: `?left=` and `?right=`, else the active one and the newest other."""
-    session = session_or_404(request, key)
+    session, masks = masked_session_or_404(request, key)
     tree = tree_of(cast(User, request.user), session)
+    for way in tree.ways:
+        way_masked(masks, way)
     left, right = ways_chosen(tree, request.GET.get("left"), request.GET.get("right"))
     context: dict[str, object] = {"session": session, "tree": tree, "left": left, "right": right}
     if left is not None and right is not None:
         fork, ours, theirs = compare(tree, left, right)
+        masks.record(fork)
+        for entry in (*ours.entries, *theirs.entries):
+            entry_masked(masks, entry)
         context |= {"fork": fork, "sides": [ours, theirs]}
     return render(request, "transcripts_app/branches.html", context)
 
@@ -40,3 +46,18 @@ def ways_chosen(tree: Tree, left: str | None, right: str | None) -> tuple[Way | 
     if theirs is None or theirs is ours:
         theirs = next((way for way in reversed(tree.ways) if way is not ours), None)
     return ours, theirs
+
+
+def way_masked(masks: Masks, way: Way) -> None:
+    """Mask what is told of a branch, in place."""
+    mask = masks.of(way.session.project)
+    masks.session(way.session)
+    masks.record(way.record)
+    way.files = [mask.text(path) for path in way.files]
+
+
+def entry_masked(masks: Masks, entry: Entry) -> None:
+    """Mask what is told of a record of a branch, in place."""
+    session = entry.record.session
+    entry.text = masks.of(session.project if session is not None else None).text(entry.text)
+    masks.session(session)

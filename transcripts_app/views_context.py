@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from transcripts_app.archive.models import TranscriptFile, moment
 from transcripts_app.insight.columns import folded, label_of, parts_shown, picture
 from transcripts_app.insight.waterfall import Turn
-from transcripts_app.insight_pages import number_of, session_or_404
+from transcripts_app.insight_pages import masked_session_or_404, number_of
 from transcripts_app.selectors_context import agent_calls, files_read, waterfall
 
 TURNS_SHOWN = 100
@@ -55,7 +55,8 @@ class FileChoice:
 @require_safe
 def transcript_context(request: HttpRequest, key: str) -> HttpResponse:
     """What filled the window of a session; `?file=` chooses a sub-agent's, `?turn=` a turn."""
-    session = session_or_404(request, key)
+    session, masks = masked_session_or_404(request, key)
+    mask = masks.of(session.project)
     files = files_read(session)
     wanted = number_of(request.GET.get("file"))
     chosen = (
@@ -65,7 +66,7 @@ def transcript_context(request: HttpRequest, key: str) -> HttpResponse:
         raise Http404("There is no such sub-agent in this session.")
     calls = agent_calls(session)
     context: dict[str, object] = {"session": session, "file": chosen, "files": [
-        FileChoice(file, file_label(file), calls[file.pk].record_id if file.pk in calls else None)
+        FileChoice(file, mask.text(file_label(file)), calls[file.pk].record_id if file.pk in calls else None)
         for file in files
     ]}  # fmt: skip
     if chosen is not None:

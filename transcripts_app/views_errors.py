@@ -12,7 +12,8 @@ from django.views.decorators.http import require_safe
 from sparkweb.accounts.models import User
 from transcripts_app.archive.models import Project, Session, moment
 from transcripts_app.forms_errors import ErrorFilterForm
-from transcripts_app.insight.atlas import Group
+from transcripts_app.insight.atlas import Group, message_normal
+from transcripts_app.insight_masks import Masks
 from transcripts_app.insight_pages import number_of, query_without
 from transcripts_app.selectors_errors import (
     FOLLOWED_MOST,
@@ -34,7 +35,9 @@ def transcript_errors(request: HttpRequest) -> HttpResponse:
     """Groups of failures, the largest first."""
     form = ErrorFilterForm(request.GET)
     wanted = form.wanted()
-    atlas = atlas_read(cast(User, request.user), wanted)
+    user = cast(User, request.user)
+    masks = Masks(user)
+    atlas = atlas_masked(atlas_read(user, wanted), masks)
     pages = max(1, -(-len(atlas.groups) // GROUPS_SHOWN))
     page = min(max(1, number_of(request.GET.get("page")) or 1), pages)
     groups = atlas.groups[(page - 1) * GROUPS_SHOWN : page * GROUPS_SHOWN]
@@ -43,7 +46,7 @@ def transcript_errors(request: HttpRequest) -> HttpResponse:
         "form": form, "wanted": wanted, "atlas": atlas, "page": page, "pages": pages, "spans": SPANS,
         "narrowed": any((wanted.kind, wanted.tool, wanted.project, wanted.model, wanted.text, wanted.days)),
         "query": query_without(request, "page"), "group_query": query_without(request, "page"),
-        "rows": [group_facts(group, followed) for group in groups],
+        "rows": [group_facts(group_masked(group, atlas, masks), followed) for group in groups],
     }  # fmt: skip
     return render(request, "transcripts_app/errors.html", context)
 
@@ -54,14 +57,16 @@ def transcript_error(request: HttpRequest, group: str) -> HttpResponse:
     """One group: its numbers, and its newest occurrences with what followed each."""
     wanted = ErrorFilterForm(request.GET).wanted()
     user = cast(User, request.user)
-    atlas = atlas_read(user, wanted, newest=OCCURRENCES_SHOWN)
+    masks = Masks(user)
+    atlas = atlas_masked(atlas_read(user, wanted, newest=OCCURRENCES_SHOWN), masks)
     found = atlas.group(group)
     if found is None:
         raise Http404("There is no such error in what you may see.")
+    group_masked(found, atlas, masks)
     followed = followed_read(found.newest)
     context = {
         "atlas": atlas, "facts": group_facts(found, followed), "group": found,
-        "query": query_without(request), "occurrences": occurrences(found, followed),
+        "query": query_without(request), "occurrences": occurrences(found, followed, masks),
         "projects": _projects(atlas, found),
         "tools": found.tools.most_common(20), "models": found.models.most_common(20),
     }  # fmt: skip
@@ -80,12 +85,17 @@ def group_facts(group: Group, followed: dict[tuple[str, int], Followed]) -> dict
     }  # fmt: skip
 
 
-def occurrences(group: Group, followed: dict[tuple[str, int], Followed]) -> list[dict[str, object]]:
+def occurrences(
+    group: Group, followed: dict[tuple[str, int], Followed], masks: Masks
+) -> list[dict[str, object]]:
     """Return a group's newest failures with their sessions."""
     keys = {one.session for one in group.newest}
     sessions = {one.key: one for one in Session.objects.select_related("project").filter(key__in=keys)}
+    for session in sessions.values():
+        masks.session(session)
     return [
-        {"one": one, "session": sessions[one.session], "at": moment(one.at_ms),
+        {"one": one, "message": masks.of(sessions[one.session].project).text(one.message),
+         "session": sessions[one.session], "at": moment(one.at_ms),
          "followed": followed.get((one.kind, one.id))}
         for one in group.newest if one.session in sessions
     ]  # fmt: skip
@@ -103,3 +113,21 @@ def spark_points(trend: list[int]) -> str:
 def _projects(atlas: Atlas, group: Group) -> list[tuple[Project, int]]:
     known = {project.key: project for project in atlas.projects}
     return [(known[key], count) for key, count in group.projects.most_common(20) if key in known]
+
+
+def atlas_masked(atlas: Atlas, masks: Masks) -> Atlas:
+    """Mask the names and paths of an atlas' projects, in place."""
+    for project in atlas.projects:
+        mask = masks.of(project)
+        project.name, project.path = mask.text(project.name), mask.text(project.path)
+    return atlas
+
+
+def group_masked(group: Group, atlas: Atlas, masks: Masks) -> Group:
+    """Mask a group's message and example as all of its projects say, in place."""
+    known = {project.key: project for project in atlas.projects}
+    masked = masks.texts_of(known[key] for key in group.projects if key in known)
+    group.example = masked(group.example)
+    # Folded anew: of a secret that was folded first, a part would stay.
+    group.message = message_normal(group.example)
+    return group

@@ -13,6 +13,7 @@ from sparkweb.accounts.models import User
 from tests.support.claude_code import BEGIN
 from tests.support.insight_data import FILE, HOSTILE, START, TESTS, Told, insight_transcripts
 from transcripts_app.archive.models import Project, Record
+from transcripts_app.insight_masks import Masks
 from transcripts_app.models import ProjectAccess
 from transcripts_app.selectors_blame import file_blame, paths_like, prompt_of
 
@@ -77,8 +78,8 @@ def test_what_a_sub_agent_wrote_leads_to_the_persons_prompt(written: object, adm
 def test_other_nodes_files_of_the_same_name_are_others(written: object, admin: User, archive: Path) -> None:
     assert file_blame(admin, FILE, node="spark-9") is not None  # falls back to the one that has it
     assert file_blame(admin, "/home/ada/shop/none.py") is None
-    assert paths_like(admin, "basket") == [FILE, "/home/ada/shop/basket.rs", TESTS]
-    assert paths_like(admin, "100%_") == []
+    assert paths_like(admin, "basket", Masks(admin)) == [FILE, "/home/ada/shop/basket.rs", TESTS]
+    assert paths_like(admin, "100%_", Masks(admin)) == []
 
 
 def test_the_page(written: object, client_of: Clients, admin: User) -> None:

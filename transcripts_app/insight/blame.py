@@ -13,6 +13,7 @@ from transcripts_app.insight.timemachine import Step
 
 T = TypeVar("T")
 MATCHED_MOST = 1_000_000  # pairs of lines compared at most; beyond, a changed stretch counts as new
+ALL_MATCHED_MOST = 30_000_000  # over all steps of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +26,30 @@ class Owned(Generic[T]):
 
 def lines_owned(steps: Iterable[Step[T]]) -> list[Owned[T]]:
     """Return the last known content line by line, each with the step's origin that wrote it."""
-    rows = rows_of(UNKNOWN)
+    rows, left = rows_of(UNKNOWN), ALL_MATCHED_MOST
     owners: list[T | None] = [None] * len(rows)
     for step in steps:
         if not (step.event.changes or step.before is not step.left or step.after is not step.left):
             continue
         before, after = rows_of(step.before), rows_of(step.after)
+        most = MATCHED_MOST if left > 0 else 0
+        left -= _cost(before, after)
         if step.before is not step.left:
-            owners = _carried(rows, owners, before, None, set(), over_gap=True)
+            owners = _carried(rows, owners, before, None, set(), most, over_gap=True)
         if step.event.changes:
-            owners = _carried(before, owners, after, step.origin, _added(step))
+            owners = _carried(before, owners, after, step.origin, _added(step), most)
         rows = after
     return [Owned(row, owner) for row, owner in zip(rows, owners, strict=True)]
 
 
 def steps_adding(steps: Iterable[Step[T]], wanted: str) -> list[Step[T]]:
     """Return the steps whose added lines contain a text, in their order; its lines must follow each other."""
-    return [step for step in steps if step.event.changes and wanted in "\n".join(added_lines(step))]
+    return [step for step in steps if step.event.changes and _adds(step, wanted)]
+
+
+def _adds(step: Step[T], wanted: str) -> bool:
+    after = step.after.text
+    return (after is None or wanted in after) and wanted in "\n".join(added_lines(step))
 
 
 def added_lines(step: Step[T]) -> list[str]:
@@ -80,6 +88,7 @@ def _carried(
     after: list[Row],
     origin: T | None,
     added: set[str] | None,
+    most: int,
     *,
     over_gap: bool = False,
 ) -> list[T | None]:
@@ -91,11 +100,22 @@ def _carried(
     result: list[T | None] = [
         origin if text is not None and (added is None or text in added) else None for text in new
     ]
-    for old_at, new_at, length in same_stretches(old, new):
+    for old_at, new_at, length in same_stretches(old, new, most):
         if over_gap and not any((text or "").strip() for text in new[new_at : new_at + length]):
             continue
         result[new_at : new_at + length] = owners[old_at : old_at + length]
     return result
+
+
+def _cost(before: list[Row], after: list[Row]) -> int:
+    """Pairs of lines that a comparison may look at: those between the common beginning and end."""
+    least, head = min(len(before), len(after)), 0
+    while head < least and before[head].text == after[head].text:
+        head += 1
+    tail = 0
+    while tail < least - head and before[-1 - tail].text == after[-1 - tail].text:
+        tail += 1
+    return min(MATCHED_MOST, (len(before) - head - tail) * (len(after) - head - tail))
 
 
 def _new_stretches(old: list[str], new: list[str]) -> Iterator[tuple[int, int]]:
@@ -108,7 +128,7 @@ def _new_stretches(old: list[str], new: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def same_stretches(
-    old: list[str | None] | list[str], new: list[str | None] | list[str]
+    old: list[str | None] | list[str], new: list[str | None] | list[str], most: int = MATCHED_MOST
 ) -> list[tuple[int, int, int]]:
     """What two lists of lines have in common: place in old, place in new, how many."""
     least = min(len(old), len(new))
@@ -118,7 +138,7 @@ def same_stretches(
         tail += 1
     middle_old, middle_new = old[head : len(old) - tail], new[head : len(new) - tail]
     found = [(0, 0, head)] if head else []
-    if middle_old and middle_new and len(middle_old) * len(middle_new) <= MATCHED_MOST:
+    if middle_old and middle_new and len(middle_old) * len(middle_new) <= most:
         matcher = difflib.SequenceMatcher(None, middle_old, middle_new, autojunk=False)
         found += [(head + a, head + b, size) for a, b, size in matcher.get_matching_blocks() if size]
     if tail:

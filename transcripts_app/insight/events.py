@@ -27,7 +27,7 @@ GIT_CHANGING = frozenset(
     ("checkout", "stash", "reset", "restore", "clean", "merge", "rebase", "pull", "apply", "am", "revert",
      "cherry-pick", "switch", "mv", "rm")
 )  # fmt: skip
-COMMAND_MOST = 20_000
+COMMAND_MOST = 5_000
 
 
 @dataclass(frozen=True, slots=True)
