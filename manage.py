@@ -16,11 +16,23 @@ def main() -> int:
     command = sys.argv[1] if len(sys.argv) > 1 else "help"
     if command in PLAIN:
         return _plain(command, sys.argv[2:])
+    if command == "import_transcripts" and _nothing_new(sys.argv[2:]):
+        return 0
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkweb.settings")
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)
     return 0
+
+
+def _nothing_new(arguments: list[str]) -> bool:
+    """Whether an import has nothing to do, told without starting Django."""
+    from transcripts_app.importing.quick import answered
+
+    said = answered(arguments)
+    if said:
+        print(said)
+    return said is not None
 
 
 def _plain(command: str, arguments: list[str]) -> int:

@@ -16,6 +16,7 @@ from transcripts_app.archive.models import ImportRun as Run
 from transcripts_app.archive.models import Project, Record, Session
 from transcripts_app.importing import pipeline
 from transcripts_app.importing.ledger import Count
+from transcripts_app.importing.quick import answered, nothing_new
 from transcripts_app.importing.run import ImportRun, Progress, _Reading
 from transcripts_app.importing.writer import Writer
 from transcripts_app.management.commands.import_transcripts import Bar, line, size, told
@@ -51,6 +52,33 @@ def test_it_says_what_it_read(projects: Path) -> None:
     out = io.StringIO()
     call_command("import_transcripts", str(projects), stdout=out)
     assert out.getvalue() == "Nothing new.\n"
+
+
+def test_nothing_new_is_seen_before_django_starts(archive: Path, projects: Path) -> None:
+    one = _written(projects)
+    assert not nothing_new(archive, "spark-1", [projects])
+    call_command("import_transcripts", str(projects), node="spark-1")
+    assert nothing_new(archive, "spark-1", [projects])
+    assert not nothing_new(archive, "spark-2", [projects])
+    before = one.path.stat()
+    one.prompt("More")
+    one.write()
+    assert not nothing_new(archive, "spark-1", [projects])
+    call_command("import_transcripts", str(projects), node="spark-1")
+    assert nothing_new(archive, "spark-1", [projects])
+    os.utime(one.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert not nothing_new(archive, "spark-1", [projects])
+    call_command("import_transcripts", str(projects), node="spark-1")
+    one.path.rename(projects.parent / "away.jsonl")
+    assert not nothing_new(archive, "spark-1", [projects])
+    call_command("import_transcripts", str(projects), node="spark-1")
+    assert nothing_new(archive, "spark-1", [projects])
+    (projects.parent / "away.jsonl").rename(one.path)
+    assert not nothing_new(archive, "spark-1", [projects])
+    with Writer(archive) as writer:
+        ImportRun(writer, "command")  # cut off
+    assert not nothing_new(archive, "spark-1", [projects])
+    assert answered(["--wait=3", str(projects)]) is None
 
 
 def test_it_says_it_as_json_for_another_node(projects: Path) -> None:

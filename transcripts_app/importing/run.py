@@ -203,7 +203,7 @@ class _Reading:
         self.begun = self.finished = self.noted = time.monotonic()
 
     def read(self, found: list[Found], known: dict[str, FileState]) -> None:
-        todo = [_Open(one, known.get(one.path)) for one in found if _to_read(one, known.get(one.path))]
+        todo = [_Open(one, known.get(one.path)) for one in found if file_is_new(one, known.get(one.path))]
         self.progress = Progress(len(todo), bytes=sum(_left(one) for one in todo), count=self.count)
         jobs = []
         for number, one in enumerate(todo):
@@ -386,7 +386,8 @@ class _Reading:
 PROGRESS = ("files", "files_done", "bytes", "bytes_done")
 
 
-def _to_read(found: Found, state: FileState | None) -> bool:
+def file_is_new(found: Found, state: FileState | None) -> bool:
+    """Whether a file is to be looked into: it is another than before, or could not be opened then."""
     if state is None:
         return True
     if found.role == "refused" or state.role == "refused":
