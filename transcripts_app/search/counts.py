@@ -75,9 +75,11 @@ def is_masked(value: str) -> bool:
 
 
 def _values(name: str, found: Iterable[str]) -> list[Value]:
-    counter = Counter(value for value in found if value and not is_masked(value))
+    counter = Counter(value for value in found if value)
     return [
-        Value(value, filter_word(name, value), count) for value, count in counter.most_common(VALUES_MOST)
+        Value(value, filter_word(name, value), count)
+        for value, count in counter.most_common(VALUES_MOST)
+        if not is_masked(value)
     ]
 
 
