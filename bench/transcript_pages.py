@@ -78,11 +78,10 @@ def _archive(folder: Path, name: str, make: Callable[[Path], None]) -> None:
     connections["archive"].close()
     connections.databases["archive"]["NAME"] = settings.ARCHIVE_PATH = path
     del connections["archive"]
-    if path.exists():
-        return
     call_command("migrate", database="archive", verbosity=0)
     connections["archive"].close()
-    make(folder / name)
+    if not (folder / name).exists():
+        make(folder / name)
     begun = time.perf_counter()
     call_command("import_transcripts", str(folder / name), verbosity=0)
     print(f"{name}: read in {time.perf_counter() - begun:.0f} s")

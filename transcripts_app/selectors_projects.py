@@ -13,7 +13,7 @@ from transcripts_app.archive.models import Project, Response, Session, ToolCall
 from transcripts_app.selectors_sessions import ERRORS, TOKENS
 
 DAYS_SHOWN = 365
-FILES_MOST = 25
+FILES_MOST = 12
 MODELS_MOST = 12
 TOKENS_OF = Sum("input_tokens") + Sum("output_tokens") + Sum("cache_read_tokens") + Sum(
     "cache_write_5m_tokens"

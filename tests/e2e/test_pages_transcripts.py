@@ -113,6 +113,7 @@ def test_the_outline_finds_and_goes(open_page: Any, keys: dict[str, str], page_a
     page, _ = open_page(f"/transcripts/sessions/{keys['long']}/", page_admin, width=390)
     page.get_by_role("button", name="Outline").click()
     outline = page.get_by_label("Outline", exact=True)
+    expect(outline.locator(".outline-item")).not_to_have_count(0)
     outline.get_by_label("Find in the outline").fill("Step 140")
     expect(outline.locator(".outline-item")).to_have_count(1)
     outline.locator(".outline-item").click()
