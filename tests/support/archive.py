@@ -18,6 +18,8 @@ from transcripts_app.importing.costs import costs_refresh
 from transcripts_app.importing.ledger import Count
 from transcripts_app.importing.run import ImportRun
 from transcripts_app.importing.writer import Writer
+from transcripts_app.models_prices import ModelPrice
+from transcripts_app.prices_shipped import shipped_rows
 from transcripts_app.services_prices import prices_table
 
 __all__ = ["archive", "archive_template", "archive_with_one", "archive_with_one_template", "projects", "read"]
@@ -53,6 +55,9 @@ def archive_at(path: Path) -> Iterator[None]:
 @pytest.fixture
 def archive(db: None, archive_template: Path, tmp_path: Path) -> Iterator[Path]:
     """An empty archive, a file of this test alone. Django reads it outside of the test's transaction."""
+    # A test with a server of its own flushes what migrations stored.
+    prices = [ModelPrice(**row) for row in shipped_rows()]
+    ModelPrice.objects.bulk_create(prices, ignore_conflicts=True)
     path, before = tmp_path / "archive.sqlite3", settings.ARCHIVE_PATH
     shutil.copy(archive_template, path)
     with archive_at(path):
