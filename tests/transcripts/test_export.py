@@ -199,10 +199,14 @@ def test_selections(read: Read, projects: Path, tmp_path: Path) -> None:
     keys = {what: [one.key for one in sessions_selected(one)] for what, one in found.items()}
     other = Session.objects.get(project__name="blog").key
     assert keys == {What.PROJECT: [shop.key], What.SESSION: [shop.key], What.SEARCH: [other]}
+    called = Selection(What.SEARCH, query="tool:Bash project:shop grep")
+    assert [one.key for one in sessions_selected(called)] == [shop.key]
     for wrong in (
         Selection(What.SESSION, "x"),
         Selection(What.PROJECT, "x"),
         Selection(What.SEARCH, query="qqq"),
+        Selection(What.SEARCH, query=""),
+        Selection(What.SEARCH, query="before:never"),
     ):
         with pytest.raises(ExportRefused):
             sessions_selected(wrong)
