@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transcripts_app.importing.ledger import Count
+from transcripts_app.importing.opened import file_is_new
 from transcripts_app.importing.places import FILE_COLUMNS, FileState
-from transcripts_app.importing.run import file_is_new
 from transcripts_app.importing.walk import text_of, walk
 from transcripts_app.importing.writer import now_ms
 

@@ -13,6 +13,7 @@ from transcripts_app.importing.apply import Store, result_store
 from transcripts_app.importing.batch import Chunk, Limits
 from transcripts_app.importing.gone import back_flag, gone_flag
 from transcripts_app.importing.ledger import Count
+from transcripts_app.importing.opened import Opened, bytes_left, file_is_new, job_of
 from transcripts_app.importing.pipeline import messages
 from transcripts_app.importing.places import (
     BY_SESSION,
@@ -24,7 +25,7 @@ from transcripts_app.importing.places import (
     session_settle,
     source_ensure,
 )
-from transcripts_app.importing.reader import BEGIN, CHUNK, END, META, RESULT, Job, Message
+from transcripts_app.importing.reader import BEGIN, CHUNK, END, META, RESULT, Message
 from transcripts_app.importing.search_index import SearchIndex
 from transcripts_app.importing.sessions import sessions_finish
 from transcripts_app.importing.walk import Found, text_of, walk
@@ -178,18 +179,6 @@ def files_sum(writer: Writer, run: int) -> Count:
     return total
 
 
-@dataclass(slots=True)
-class _Open:
-    """A file that is being read."""
-
-    found: Found
-    state: FileState | None
-    count: Count = field(default_factory=Count)
-    settled: bool = False
-    in_pieces: bool = False  # a giant line of it is stored in part
-    told: tuple[str, str] = ("", "")  # branch and version
-
-
 class _Reading:
     """Reading one source: messages in, transactions out."""
 
@@ -197,21 +186,21 @@ class _Reading:
         self.run, self.writer, self.store = run, run.writer, Store(run.writer)
         self.source, self.node, self.root, self.tell = source, node, text_of(root), progress
         self.count = Count()
-        self.files: dict[int, _Open] = {}
-        self.dirty: dict[int, _Open] = {}
+        self.files: dict[int, Opened] = {}
+        self.dirty: dict[int, Opened] = {}
         self.pending = 0
         self.begun = self.finished = self.noted = time.monotonic()
 
     def read(self, found: list[Found], known: dict[str, FileState]) -> None:
-        todo = [_Open(one, known.get(one.path)) for one in found if file_is_new(one, known.get(one.path))]
-        self.progress = Progress(len(todo), bytes=sum(_left(one) for one in todo), count=self.count)
+        todo = [Opened(one, known.get(one.path)) for one in found if file_is_new(one, known.get(one.path))]
+        self.progress = Progress(len(todo), bytes=sum(bytes_left(one) for one in todo), count=self.count)
         jobs = []
         for number, one in enumerate(todo):
             self.files[number] = one
             if one.found.role == "refused":
                 self._refused(number)
             else:
-                jobs.append(_job(number, one))
+                jobs.append(job_of(number, one))
         if self.progress.bytes >= self.run.commit_bytes:
             self.run.index.bulk()
         for message in messages(jobs, self.run.limits, self.progress.bytes):
@@ -238,7 +227,7 @@ class _Reading:
         ):
             self._commit()
 
-    def _state(self, one: _Open) -> FileState:
+    def _state(self, one: Opened) -> FileState:
         if one.state is None:
             one.state = file_make(self.writer, self.source, one.found)
         return one.state
@@ -259,7 +248,7 @@ class _Reading:
             one.count.rewritten = 1
         self.dirty[number] = one
 
-    def _chunk(self, one: _Open, chunk: Chunk) -> None:
+    def _chunk(self, one: Opened, chunk: Chunk) -> None:
         state = self._state(one)
         session = self._session(one, state, chunk.session_id, chunk.cwd)
         one.count.add(self.store.chunk(state, session, chunk))
@@ -274,7 +263,7 @@ class _Reading:
         if self.tell:
             self.tell(self.progress)
 
-    def _session(self, one: _Open, state: FileState, told: str, cwd: str) -> int:
+    def _session(self, one: Opened, state: FileState, told: str, cwd: str) -> int:
         found = one.found
         if state.session is None:
             name = found.session_id or told or found.path
@@ -284,7 +273,7 @@ class _Reading:
             one.settled = found.role != "session" or known == BY_SESSION
         return state.session
 
-    def _session_touch(self, one: _Open, session: int, branch: str, version: str) -> None:
+    def _session_touch(self, one: Opened, session: int, branch: str, version: str) -> None:
         """What the session's own records say of branch and version counts; a sub-agent's where none does."""
         force = one.found.role == "session"
         self.writer.connection.execute(
@@ -294,7 +283,7 @@ class _Reading:
             (branch, version[:40], force, session),
         )
 
-    def _result(self, one: _Open, message: Message) -> None:
+    def _result(self, one: Opened, message: Message) -> None:
         state = self._state(one)
         session = self._session(one, state, "", "")
         one.count.add(result_store(self.store, state, session, message))
@@ -352,7 +341,7 @@ class _Reading:
             self.run.finish_sessions()
             self.finished = time.monotonic()
 
-    def _unfinished(self) -> list[_Open]:
+    def _unfinished(self) -> list[Opened]:
         return [one for number, one in self.dirty.items() if number in self.files]
 
     def _files_store(self) -> None:
@@ -384,25 +373,3 @@ class _Reading:
 
 
 PROGRESS = ("files", "files_done", "bytes", "bytes_done")
-
-
-def file_is_new(found: Found, state: FileState | None) -> bool:
-    """Whether a file is to be looked into: it is another than before, or could not be opened then."""
-    if state is None:
-        return True
-    if found.role == "refused" or state.role == "refused":
-        return (state.role, state.problem) != (found.role, found.problem)
-    return (state.size, state.mtime_ns) != (found.size, found.mtime_ns) or state.problem.startswith("cannot")
-
-
-def _left(one: _Open) -> int:
-    return max(0, one.found.size - (one.state.read_to if one.state else 0))
-
-
-def _job(number: int, one: _Open) -> Job:
-    state = one.state
-    if state is None:
-        return Job(number, one.found.real, one.found.role, 0, 0, 0, b"")
-    return Job(
-        number, one.found.real, one.found.role, state.read_to, state.lines, state.bad_lines, state.fingerprint
-    )
