@@ -36,7 +36,7 @@ from tests.factories import (
     MemberFactory,
     NodeFactory,
 )
-from transcripts_app.models import RedactionProfile, TranscriptExport, TranscriptSource
+from transcripts_app.models import ProjectAccess, RedactionProfile, TranscriptExport, TranscriptSource
 
 RANK = {"public": 0, "viewer": 1, "operator": 2, "admin": 3}
 UID = "00000000000000aa"
@@ -647,6 +647,7 @@ def house(admin: User, operator: User, viewer: User, archive_with_one: Path) -> 
     ToolSession.objects.create(
         uid=SESSION, owner=stranger, node=node, node_name=node.name, expires_at=ends_at
     )
+    ProjectAccess.objects.create(project_key=UID, visibility="all")
     TranscriptSource.objects.create(pk=1, node="spark-1", path="/home/ada/.claude/projects")
     ApiKey.objects.create(pk=1, user=stranger, key_hash="x", prefix="sw_x")
     return {"admin": admin, "operator": operator, "viewer": viewer}
