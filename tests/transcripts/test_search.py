@@ -15,6 +15,7 @@ from tests.support.claude_code import Transcript
 from transcripts_app.archive.models import Project, Record, Session
 from transcripts_app.importing.ledger import Count
 from transcripts_app.models import ProjectAccess, Visibility
+from transcripts_app.models_keeping import SessionStar
 from transcripts_app.search import run
 from transcripts_app.search.counts import counts_of
 from transcripts_app.search.query import query_parse
@@ -366,3 +367,13 @@ def test_sessions_of_a_search_for_an_export(owner: User, viewer: User) -> None:
     assert titles(owner, "basket -nothing") == {"Make the basket count right"}
     assert titles(viewer, "basket") == titles(None, "") == set()
     assert len(Search(query_parse("basket"), None).sessions(1)) == 1
+
+
+def test_stars_are_ones_own(shop: Transcript, admin: User, operator: User) -> None:
+    key = Session.objects.get(session_id=shop.session_id).key
+    SessionStar.objects.create(user=admin, session_key=key)
+    SessionStar.objects.create(user=admin, session_key=key, record_uid="aa")
+    SessionStar.objects.create(user=operator, session_key="elsewhere")
+    assert _found(admin, "is:starred in:prompt") == ["prompt"]
+    assert Search(query_parse("basket -is:starred in:prompt"), admin).page().total == 1
+    assert Search(query_parse("is:starred"), operator).page().total == 0

@@ -36,7 +36,7 @@ PLACES = {
     "meta": (Kind.META,),
     "pr": (Kind.PULL_REQUEST,),
 }
-STATES = ("error", "sidechain", "warmup")
+STATES = ("error", "sidechain", "warmup", "starred")
 STATES_INSIDE = ("error", "sidechain")
 
 FILTERS = {
@@ -44,7 +44,13 @@ FILTERS = {
     for one in (
         Filter("tool", "tool:Bash", "calls of a tool and their results; tool:mcp__* for a beginning", True),
         Filter("in", "in:prompt", "where the words stand", True, tuple(PLACES)),
-        Filter("is", "is:error", "what failed, what sub-agents did, warm-up sessions", False, STATES),
+        Filter(
+            "is",
+            "is:error",
+            "what failed, what sub-agents did; warm-up sessions, those that you starred",
+            False,
+            STATES,
+        ),
         Filter("has", "has:image", "records with a picture or a document", True, CARRIED),
         Filter(
             "model", "model:opus", "what a model whose name holds this said, and what its calls gave", True

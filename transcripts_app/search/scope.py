@@ -15,6 +15,7 @@ from sparkweb.accounts.models import User
 from transcripts_app.access import projects_visible
 from transcripts_app.archive.models import Project, Session
 from transcripts_app.models import ProjectAccess
+from transcripts_app.models_keeping import SessionStar
 from transcripts_app.search.query import Narrow, Query
 
 IN_INDEX_MOST = 48
@@ -53,7 +54,7 @@ class Scope:
 def scope_of(user: User | None, query: Query) -> Scope:
     """Return what a search of this user reaches; None is whoever owns the machine."""
     visible = projects_visible(user) if user else None
-    narrows = [one for one in query.narrow if one.name in _CONDITIONS]
+    narrows = [one for one in query.narrow if one.name == "is" or one.name in _CONDITIONS]
     if visible is None and not narrows:
         return Scope()
     wanted: list[str] = []
@@ -62,7 +63,7 @@ def scope_of(user: User | None, query: Query) -> Scope:
         wanted.append("project_id IN (SELECT value FROM json_each(?))")
         parameters.append(json.dumps(sorted(visible)))
     for narrow in narrows:
-        condition, values = _CONDITIONS[narrow.name](narrow)
+        condition, values = _states(narrow, user) if narrow.name == "is" else _CONDITIONS[narrow.name](narrow)
         wanted.append(f"NOT ({condition})" if narrow.is_not else f"({condition})")
         parameters.extend(values)
     rows = archive().execute(
@@ -123,10 +124,21 @@ def _node(narrow: Narrow) -> tuple[str, list[Any]]:
     return _of_projects(pk for pk, node in rows if any(like(value, node) for value in narrow.values))
 
 
+def _states(narrow: Narrow, user: User | None) -> tuple[str, list[Any]]:
+    """Warm-ups; sessions that the user starred, or a message of them."""
+    wanted, given = [], []
+    if "warmup" in narrow.values:
+        wanted.append("is_warmup")
+    if "starred" in narrow.values:
+        keys = SessionStar.objects.filter(user=user).values_list("session_key", flat=True) if user else ()
+        wanted.append("key IN (SELECT value FROM json_each(?))")
+        given.append(json.dumps(sorted(set(keys))))
+    return " OR ".join(wanted), given
+
+
 _CONDITIONS: dict[str, Callable[[Narrow], tuple[str, list[Any]]]] = {
     "project": _project,
     "session": _session,
     "user": _user,
     "node": _node,
-    "is": lambda _: ("is_warmup", []),
 }
