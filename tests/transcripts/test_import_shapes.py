@@ -16,7 +16,7 @@ from transcripts_app.archive.models import Project, Record, Response, Session, T
 from transcripts_app.format.kinds import Kind
 from transcripts_app.importing.ledger import Count
 from transcripts_app.importing.run import CUT_OFF, ImportRun
-from transcripts_app.importing.turns import turns_sum
+from transcripts_app.importing.turns import turns_of
 from transcripts_app.importing.writer import Writer
 from transcripts_app.store import RawLines, file_bytes
 
@@ -366,7 +366,7 @@ def test_a_run_that_follows_counts_a_file_over_all_its_readings(archive: Path, p
 def test_time_is_summed_by_turns() -> None:
     minute = 60_000
     assert (
-        turns_sum([(0, True, 0), (minute, False, 0), (20 * minute, True, 0), (21 * minute, False, 0)])
+        _sum([(0, True, 0), (minute, False, 0), (20 * minute, True, 0), (21 * minute, False, 0)])
         == 2 * minute
     )
     told = [
@@ -376,4 +376,8 @@ def test_time_is_summed_by_turns() -> None:
         (2 * minute, True, 0),
         (3 * minute, False, 0),
     ]
-    assert turns_sum(told) == 30_000 + 2 * minute
+    assert _sum(told) == 30_000 + 2 * minute
+
+
+def _sum(moments: list[tuple[int, bool, int]]) -> int:
+    return sum(active for _, active, _ in turns_of(moments))
