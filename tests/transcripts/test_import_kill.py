@@ -14,7 +14,10 @@ import pytest
 
 from bench.transcript_corpus import corpus_make
 from tests.support.archive_digest import archive_says
+from transcripts_app.importing.costs import costs_refresh
 from transcripts_app.importing.ledger import Count
+from transcripts_app.importing.writer import Writer
+from transcripts_app.services_prices import prices_table
 
 Read = Callable[[], Count]
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +67,8 @@ def test_killed_at_any_moment_and_run_again(archive: Path, corpus: Path, kind: s
 
 def test_read_as_it_grows_or_at_once(archive: Path, corpus: Path, read: Read) -> None:
     whole = _copy(archive, "whole.sqlite3")
+    with Writer(whole) as writer:
+        costs_refresh(writer, prices_table())  # as `read` does
     _import(whole, corpus, "statement", 0, apart=False)
     rng = random.Random(5)
     files = sorted(
