@@ -19,4 +19,5 @@ class UsageLimitAdmin(ReadOnlyAdmin):
 
     list_display = ["__str__", "model_names", "requests_per_minute", "requests_per_day", "tokens_per_minute",
                     "tokens_per_day", "parallel"]  # fmt: skip
+    list_filter = ["user"]
     search_fields = ["user__username", "key__name", "key__prefix"]

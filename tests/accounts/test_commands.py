@@ -42,7 +42,7 @@ def key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-@pytest.mark.django_db
+@pytest.mark.usefixtures("archive")
 def test_first_start_makes_admin_and_node_and_later_ones_nothing(key_file: Path, settings: Any) -> None:
     settings.ADMIN_PASSWORD = ""
     said = run("prepare")
@@ -59,7 +59,7 @@ def test_first_start_makes_admin_and_node_and_later_ones_nothing(key_file: Path,
     assert password not in str(AuditEntry.objects.values())
 
 
-@pytest.mark.django_db
+@pytest.mark.usefixtures("archive")
 def test_given_password_is_neither_printed_nor_one_time(key_file: Path, settings: Any) -> None:
     settings.ADMIN_PASSWORD = "the owner's own"
     assert run("prepare") == ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,16 @@ def test_the_bar_is_drawn_on_a_terminal_alone() -> None:
     assert told(Count(), 1.0) == "Nothing new."
 
 
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGINT as in a terminal: a test run that was begun in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_keeps_what_was_stored(projects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real SIGINT between files of which each is a transaction; the reading process lives through it."""
     for number in range(4):
@@ -125,7 +137,7 @@ def test_ctrl_c_keeps_what_was_stored(projects: Path, monkeypatch: pytest.Monkey
         if len(done) == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with monkeypatch.context() as patch:
+    with _interruptible(), monkeypatch.context() as patch:
         patch.setattr(_Reading, "_file_end", end)
         with pytest.raises(CommandError, match=r"^stopped; .*Run it again to go on\.$") as stopped:
             call_command("import_transcripts", str(projects))
