@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -125,7 +124,6 @@ def export_carry_out(uid: str) -> None:
     mine = TranscriptExport.objects.filter(pk=row.pk)
     if not mine.filter(state=ExportState.WAITING).update(state=ExportState.RUNNING, told_at=timezone.now()):
         return
-    os.nice(NICE)
     told = 0.0
 
     def progress(done: int, total: int) -> None:

@@ -51,8 +51,9 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         if options["job"]:
-            from transcripts_app.export.jobs import export_carry_out
+            from transcripts_app.export.jobs import NICE, export_carry_out
 
+            os.nice(NICE)  # a process of its own, which the page's export started
             export_carry_out(options["job"])
         elif options["verify"]:
             self._verify(options["verify"])
