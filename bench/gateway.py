@@ -44,10 +44,11 @@ LaunchMember.objects.create(attempt=attempt, node=node, port={port}, container_n
 NGINX = """
 worker_processes 1; daemon off; pid {folder}/pid; error_log stderr error;
 events {{ worker_connections 4096; }}
-http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
+http {{ access_log off; keepalive_requests 10000000;
+client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
 fastcgi_temp_path {folder}/f;
 uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-upstream stub {{ server 127.0.0.1:{engine}; keepalive 128; }}
+upstream stub {{ server 127.0.0.1:{engine}; keepalive 128; keepalive_requests 10000000; }}
 server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://stub; proxy_http_version 1.1;
 proxy_set_header Connection ""; proxy_buffering off; }} }} }}
 """

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-CACHE_KB = 40960
+CACHE_KB = 49152
 CHECKPOINT_PAGES = 8192  # of 4 KiB: what waits in the WAL before it is written to its place
 FULL_CODES = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 PARAMETERS_MOST = 500
