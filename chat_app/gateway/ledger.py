@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import structlog
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, close_old_connections, connection, transaction
 from django.utils import timezone
 
 from chat_app.models import UsageRecord
-from sparkweb.accounts.models import ApiKey
+from sparkweb.accounts.models import ApiKey, User
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +94,7 @@ class Ledger:
         while batch := self._batch():
             try:
                 close_old_connections()
-                entries_store(batch)
+                _store_whole_or_each(batch)
                 _keys_used({record.key_id for record in batch if record.key_id})
             except DatabaseError as error:
                 log.warning("usage waits for the database", entries=len(self._waiting), error=str(error))
@@ -102,8 +102,9 @@ class Ledger:
             except Exception:
                 # One entry that no database takes must not hold up all others.
                 log.exception("usage was not stored", entries=len(batch))
+            done = {entry.uid for entry in batch}
             with self._lock:
-                for _ in batch:
+                while self._waiting and self._waiting[0].uid in done:
                     self._waiting.popleft()
                 if self._lost:
                     log.error("usage was lost: the database was away for too long", entries=self._lost)
@@ -112,6 +113,26 @@ class Ledger:
     def _batch(self) -> list[Entry]:
         with self._lock:
             return [self._waiting[at] for at in range(min(BATCH, len(self._waiting)))]
+
+
+def _store_whole_or_each(batch: list[Entry]) -> None:
+    """Store a batch; where the database refuses it, each alone, so that one cannot hold up all others.
+
+    A person or key that was deleted meanwhile leaves a row without one. Raises DatabaseError while the
+    database is away.
+    """
+    try:
+        entries_store(batch)
+    except (IntegrityError, DataError):
+        users = set(User.objects.filter(pk__in={one.user_id for one in batch}).values_list("pk", flat=True))
+        keys = set(ApiKey.objects.filter(pk__in={one.key_id for one in batch}).values_list("pk", flat=True))
+        for one in batch:
+            user, key = one.user_id, one.key_id
+            whole = one._replace(user_id=user if user in users else None, key_id=key if key in keys else None)
+            try:
+                entries_store([whole])
+            except (IntegrityError, DataError):
+                log.exception("usage was not stored", entry=one.uid)
 
 
 def entries_store(entries: list[Entry]) -> None:

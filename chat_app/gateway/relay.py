@@ -87,7 +87,10 @@ class Relay:
             response.close()  # not release: an answer that is not read to its end must end at the engine too
 
     async def _ask(self, url: URL, data: bytes) -> aiohttp.ClientResponse:
-        return await self._session.post(url, data=data, headers=self._headers, skip_auto_headers=NOT_OURS)
+        # Never where an engine sends us: it may be anybody's image, and we stand inside the LAN.
+        return await self._session.post(
+            url, data=data, headers=self._headers, skip_auto_headers=NOT_OURS, allow_redirects=False
+        )
 
     async def _patiently(self, url: URL, data: bytes) -> aiohttp.ClientResponse:
         """Ask for a stream; its client gets comments while the engine has not begun to answer."""
@@ -103,6 +106,11 @@ class Relay:
             asking.cancel()  # means nothing to one that is done
 
     async def _answer(self, response: aiohttp.ClientResponse, hide: bool) -> None:
+        if 300 <= response.status < 400:
+            await self._fail(
+                GatewayError(502, "engine_redirects", "The engine sends elsewhere; that is refused.")
+            )
+            return
         kind = response.headers.get("content-type", "")
         if response.status < 400 and kind.startswith("text/event-stream"):
             await self._stream(response, hide)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from models_app.selectors import launch_progress
 FRESH_SECONDS = 1.0
 STALE_SECONDS = 3.0
 PREFIXES_KEPT = 20_000
+HEAD_CHARACTERS, HEAD_ITEMS = 2000, 4
 STICKS_UNTIL = 4  # requests more than on the least busy engine
 RETRY_SECONDS = 5
 LOOPBACK = "127.0.0.1"
@@ -116,7 +118,17 @@ def prefix_of(body: dict[str, Any]) -> bytes:
     """Return a digest of how a conversation begins: an engine that has read it answers sooner."""
     messages = body.get("messages")
     begin = messages[:2] if isinstance(messages, list) else [body.get("prompt"), body.get("input")]
-    return hashlib.blake2b(repr(begin)[:4000].encode(errors="replace"), digest_size=12).digest()
+    return hashlib.blake2b(_head(begin).encode(errors="replace"), digest_size=12).digest()
+
+
+def _head(value: Any, depth: int = 5) -> str:
+    """The beginnings of what a JSON value holds: bounded, for a body may have many megabytes."""
+    if isinstance(value, str):
+        return value[:HEAD_CHARACTERS]
+    if depth and isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return "\n".join(_head(one, depth - 1) for one in itertools.islice(inner, HEAD_ITEMS))
+    return ""
 
 
 def table_read() -> Table:

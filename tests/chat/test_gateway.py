@@ -325,6 +325,20 @@ def test_an_engines_refusal_keeps_its_words_and_gets_our_code(
     assert "oops" in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_engine_cannot_send_us_elsewhere(
+    client: httpx.Client, ready: ReadyMake, engine: Site, streamed: bool
+) -> None:
+    ready()
+    with site_run("127.0.0.3") as inside:
+        inside.pages["*"] = _answer(secret="of the LAN")
+        address = f"http://127.0.0.3:{inside.port}/"
+        engine.pages[CHAT] = Reply(307, b"", {"Location": address})
+        answer = client.post(CHAT, json=BODY | {"stream": streamed})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (502, "engine_redirects")
+        assert inside.asked == []
+
+
 def test_models_that_answer_are_listed(client: httpx.Client, ready: ReadyMake) -> None:
     ready("qwen")
     ready("sleepy", port=free_port(), state=LaunchState.LOADING)

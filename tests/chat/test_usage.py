@@ -111,6 +111,16 @@ def test_the_ledger_catches_up_after_the_database_was_away() -> None:
     assert sorted(UsageRecord.objects.values_list("uid", flat=True)) == ["one", "two"]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_whoever_was_deleted_meanwhile_holds_up_nobody(operator: User) -> None:
+    ledger = Ledger()
+    ledger.add(_entry("gone")._replace(user_id=10**6, key_id=10**6))
+    ledger.add(_entry("here")._replace(user_id=operator.pk))
+    ledger.close(60)
+    told = dict(UsageRecord.objects.values_list("uid", "user_id"))
+    assert told == {"gone": None, "here": operator.pk}
+
+
 def test_old_entries_go(db: None) -> None:
     _record("old", at=timezone.now() - timedelta(days=731)).save()
     _record("new").save()
