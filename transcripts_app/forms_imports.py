@@ -17,11 +17,21 @@ class SourceForm(forms.Form):
         max_length=PATH_MOST,
         label="Folder on this machine",
         widget=forms.TextInput(
-            attrs={"placeholder": "/home/ada/.claude/projects", "autocomplete": "off", "spellcheck": "false"}
+            attrs={
+                "class": "form-control",
+                "placeholder": "/home/ada/.claude/projects",
+                "autocomplete": "off",
+                "spellcheck": "false",
+            }  # fmt: skip
         ),
     )
     owner = forms.ModelChoiceField(
-        User.objects.none(), required=False, empty_label="Me", to_field_name="username", label="Whose it is"
+        User.objects.none(),
+        required=False,
+        empty_label="Me",
+        to_field_name="username",
+        label="Whose it is",
+        widget=forms.Select(attrs={"class": "form-select"}),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
