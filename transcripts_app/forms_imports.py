@@ -22,7 +22,7 @@ class SourceForm(forms.Form):
                 "placeholder": "/home/ada/.claude/projects",
                 "autocomplete": "off",
                 "spellcheck": "false",
-            }  # fmt: skip
+            }
         ),
     )
     owner = forms.ModelChoiceField(

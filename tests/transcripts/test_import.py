@@ -87,3 +87,14 @@ def test_identifiers_in_tool_input_are_found(read: Read, projects: Path) -> None
             "SELECT rowid FROM archive_search WHERE archive_search MATCH 'body : basket AND facets : tbash'"
         )
         assert len(cursor.fetchall()) == 1
+
+
+def test_a_failures_landmark_is_its_words_without_the_tag(read: Read, projects: Path) -> None:
+    one = Transcript(projects)
+    one.prompt("Mend it")
+    one.result(
+        one.call("Edit", file_path="/a.py"), "<tool_use_error>String not found</tool_use_error>", error=True
+    )
+    one.write()
+    read()
+    assert Record.objects.get(is_error=True).preview == "String not found"

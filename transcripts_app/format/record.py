@@ -209,7 +209,7 @@ def _user(record: dict[str, Any], out: Parsed) -> None:
     first = texts[0].lstrip() if texts else ""
     if out.results:
         out.kind = Kind.TOOL_RESULT
-        out.preview = out.text if out.is_error else ""
+        out.preview = error_text(out.text) if out.is_error else ""
         return
     out.preview = first or ("[image]" if blocks else "")
     if record.get("isCompactSummary") is True:
