@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 
 from django.db import DatabaseError
 
 from chat_app.gateway.errors import GatewayError, key_invalid
 from chat_app.gateway.limits import Limit
-from chat_app.gateway.threads import DATABASE
+from chat_app.gateway.threads import DATABASE, Shared
 from chat_app.limits import limits_read
 from sparkweb.accounts.models import ApiKey, Scope
 
@@ -18,6 +19,7 @@ FRESH_SECONDS = 2.0  # served as it is
 STALE_SECONDS = 4.0  # served once more while it is read anew; beyond, the request waits for that
 WITHOUT_DATABASE_SECONDS = 300.0  # a key that was good goes on while the database is away
 KEPT_MOST = 10_000
+READS_MOST = 64
 OPENING = {Scope.USE.value, Scope.OPERATE.value, Scope.ADMIN.value}
 
 
@@ -37,7 +39,8 @@ class Keys:
     """Callers by key hash. For one event loop."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[Caller | None, float]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+        self._reads = Shared()
 
     async def caller(self, key: str) -> Caller:
         """Return who holds a key. Raises GatewayError (401 for a key that opens nothing, 503)."""
@@ -46,9 +49,12 @@ class Keys:
         hashed = ApiKey.hash_of(key)
         known, age = self._look(hashed)
         if age > STALE_SECONDS:
-            known = await self._read(hashed, known, age)
+            if known is None and len(self._reads) >= READS_MOST:
+                # Strangers who guess must not make those wait who have a key.
+                raise GatewayError(429, "rate_limit_exceeded", "Too many keys are asked for.", None, 1)
+            known = await self._reads.result(hashed, partial(self._read, hashed, known, age))
         elif age > FRESH_SECONDS:
-            DATABASE.spawn(self._read(hashed, known, age))
+            DATABASE.spawn(self._reads.result(hashed, partial(self._read, hashed, known, age)))
         if known is None:
             raise key_invalid("This API key is not known. Make a new one on the page API keys.")
         if known.refusal:
@@ -56,7 +62,9 @@ class Keys:
         return known
 
     def _look(self, hashed: str) -> tuple[Caller | None, float]:
-        caller, at = self._known.get(hashed, (None, -1e9))
+        if hashed not in self._known:
+            return None, float("inf")
+        caller, at = self._known[hashed]
         return caller, time.monotonic() - at
 
     async def _read(self, hashed: str, before: Caller | None, age: float) -> Caller | None:
@@ -68,6 +76,9 @@ class Keys:
             raise GatewayError(
                 503, "database_unavailable", "The database does not answer.", retry_after=5
             ) from None
+        if caller is None:
+            self._known.pop(hashed, None)  # nobody who guesses drives out a key that is known
+            return None
         self._known[hashed] = (caller, time.monotonic())
         self._known.move_to_end(hashed)
         while len(self._known) > KEPT_MOST:

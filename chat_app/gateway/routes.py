@@ -16,7 +16,7 @@ from yarl import URL
 
 from chat_app.gateway.errors import GatewayError
 from chat_app.gateway.limits import Limit
-from chat_app.gateway.threads import DATABASE
+from chat_app.gateway.threads import DATABASE, Shared
 from models_app.models import SERVING_STATES, Desired, Launch, ModelDefinition
 from models_app.selectors import launch_progress
 
@@ -66,6 +66,7 @@ class Routes:
 
     def __init__(self) -> None:
         self._table, self._at = Table(), -1e9
+        self._reads = Shared()
         self.running: Counter[str] = Counter()  # requests under way, by launch
         self._prefixes: dict[bytes, str] = {}
 
@@ -73,10 +74,9 @@ class Routes:
         """Return what is known, at most some seconds old."""
         age = time.monotonic() - self._at
         if age > STALE_SECONDS:
-            await self._read()
+            await self._reads.result("table", self._read)
         elif age > FRESH_SECONDS:
-            self._at = time.monotonic() - FRESH_SECONDS  # one reads, the others go on
-            DATABASE.spawn(self._read())
+            DATABASE.spawn(self._reads.result("table", self._read))
         return self._table
 
     async def _read(self) -> None:

@@ -49,4 +49,27 @@ class DatabaseThread:
             close_old_connections()
 
 
+class Shared:
+    """Work that several wait for is done once. For one event loop."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    async def result(self, key: str, work: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+        """Return what the work called `key` gives, begun by whoever asked first; none who leaves ends it."""
+        task: asyncio.Task[Answer] | None = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.get_running_loop().create_task(work())
+            task.add_done_callback(lambda done: self._ended(key, done))
+        return await asyncio.shield(task)
+
+    def _ended(self, key: str, done: asyncio.Task[Any]) -> None:
+        self._tasks.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # whoever waited has it; if all have left, nobody needs it
+
+
 DATABASE = DatabaseThread()

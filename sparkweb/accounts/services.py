@@ -44,7 +44,7 @@ def api_key_create(
     """
     allowed = RANK[Role(user.role)]
     if not scopes:
-        raise ValidationError({"scopes": "Name at least one scope: read, operate or admin."})
+        raise ValidationError({"scopes": "Name at least one scope: use, read, operate or admin."})
     for scope in scopes:
         if scope not in Scope.values:
             raise ValidationError({"scopes": f"{scope!r} is no scope; there are {', '.join(Scope.values)}."})

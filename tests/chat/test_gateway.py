@@ -358,6 +358,33 @@ def test_a_stranger_gets_nothing(gateway: RunningGateway, ready: ReadyMake, head
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
 
 
+def test_guesses_neither_wait_together_nor_drive_out_a_key(
+    client: httpx.Client, gateway: RunningGateway, ready: ReadyMake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_keys, "KEPT_MOST", 2)
+    ready()
+    asked: list[str] = []
+    read = gateway_keys.caller_read
+
+    def counted(hashed: str) -> Any:
+        asked.append(hashed)
+        return read(hashed)
+
+    monkeypatch.setattr(gateway_keys, "caller_read", counted)
+    monkeypatch.setattr(gateway_keys, "FRESH_SECONDS", 1000.0)
+    monkeypatch.setattr(gateway_keys, "STALE_SECONDS", 1000.0)
+    assert client.get("/v1/models").status_code == 200
+    for number in range(5):
+        headers = {"Authorization": f"Bearer sk-guess-{number}"}
+        assert httpx.get(f"{gateway.url}/models", headers=headers).status_code == 401
+    assert client.get("/v1/models").status_code == 200
+    assert len(asked) == 6
+    monkeypatch.setattr(gateway_keys, "READS_MOST", 0)
+    refused = httpx.get(f"{gateway.url}/models", headers={"Authorization": "Bearer sk-one-more"})
+    assert refused.status_code == 429
+    assert client.get("/v1/models").status_code == 200
+
+
 def test_a_key_without_the_scope_uses_no_model(
     gateway: RunningGateway, ready: ReadyMake, operator: User, key_of: Callable[..., str]
 ) -> None:
