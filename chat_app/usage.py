@@ -97,18 +97,13 @@ CSV_COLUMNS = (
 def usage_rows(records: QuerySet[UsageRecord]) -> Iterator[list[Any]]:
     """Yield entries for a file, oldest first, in the order of CSV_COLUMNS."""
     for row in records.order_by("at", "pk").values_list(*CSV_COLUMNS).iterator(chunk_size=2000):
-        yield [value.isoformat() if isinstance(value, datetime) else _cell(value) for value in row]
+        yield [value.isoformat() if isinstance(value, datetime) else value for value in row]
 
 
 def usage_prune(before: datetime) -> int:
     """Delete entries older than `before`, some at a time; returns how many."""
     old = UsageRecord.objects.filter(at__lt=before).order_by("at").values_list("pk", flat=True)[:5000]
     return UsageRecord.objects.filter(pk__in=list(old)).delete()[0]
-
-
-def _cell(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula begins with an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 _STREAMED = Q(streamed=True, outcome=UsageOutcome.OK, output_tokens__gt=1, first_ms__isnull=False)

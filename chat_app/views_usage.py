@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -28,6 +26,7 @@ from chat_app.usage import (
     usage_total,
 )
 from sparkweb.accounts.models import User
+from sparkweb.csv_text import csv_bytes
 
 TITLES = {"model": "Models", "user": "People", "key": "API keys", "endpoint": "Endpoints"}
 PIECE_ROWS = 500
@@ -73,12 +72,6 @@ def _pieces(records: QuerySet[UsageRecord]) -> Iterator[bytes]:
     for row in usage_rows(records):
         rows.append(row)
         if len(rows) >= PIECE_ROWS:
-            yield _csv(rows)
+            yield csv_bytes(rows)
             rows = []
-    yield _csv(rows)
-
-
-def _csv(rows: list[list[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+    yield csv_bytes(rows)

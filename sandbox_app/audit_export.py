@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import AsyncIterator, Callable
 
@@ -13,6 +11,7 @@ from django.utils import timezone
 
 from sandbox_app.models_audit import AuditRecord
 from sandbox_app.selectors_audit import AuditFilter, export_batches, record_json
+from sparkweb.csv_text import csv_bytes
 
 FORMATS = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
 CSV_HEADER = (
@@ -33,7 +32,7 @@ async def _pieces(wanted: AuditFilter, form: str) -> AsyncIterator[bytes]:
     """Each batch is read in a thread and sent before the next is asked for."""
     write = _jsonl if form == "jsonl" else _csv
     if form == "csv":
-        yield _csv_rows([list(CSV_HEADER)])
+        yield csv_bytes([list(CSV_HEADER)])
     batches = await sync_to_async(export_batches)(wanted)
     following: Callable[[], list[AuditRecord] | None] = lambda: next(batches, None)  # noqa: E731
     while (records := await sync_to_async(following)()) is not None:
@@ -49,18 +48,5 @@ def _csv(records: list[AuditRecord]) -> bytes:
     for record in records:
         known = record_json(record)
         found = known | {name: record.content.get(name) for name in FROM_BODY} | {"body": record.body}
-        rows.append([_cell(found[name]) for name in CSV_HEADER])
-    return _csv_rows(rows)
-
-
-def _cell(value: object) -> object:
-    """Text that a spreadsheet would take for a formula begins with an apostrophe."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
-
-
-def _csv_rows(rows: list[list[object]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+        rows.append([found[name] for name in CSV_HEADER])
+    return csv_bytes(rows)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
+from sparkweb.csv_text import csv_bytes
 from transcripts_app.figures import CALLS, TOKENS, Figures
 
 FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
@@ -24,19 +23,10 @@ def figures_file(form: str, dimension: str, rows: Iterable[Figures], total: Figu
     if form == "json":
         whole = {"by": dimension, "total": total.as_json(), "rows": [row.as_json() for row in rows]}
         return orjson.dumps(whole, option=orjson.OPT_INDENT_2)
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow((dimension, *COLUMNS[1:]))
+    lines: list[list[Any]] = [[dimension, *COLUMNS[1:]]]
     for row in rows:
         told = row.as_json()
         micros: int | None = told["cost_micros"]
-        told["cost_dollars"] = "" if micros is None else f"{micros / 1_000_000:.6f}"
-        writer.writerow([_cell(told[name]) for name in COLUMNS])
-    return out.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula begins with an apostrophe."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return "" if value is None else value
+        told["cost_dollars"] = None if micros is None else f"{micros / 1_000_000:.6f}"
+        lines.append([told[name] for name in COLUMNS])
+    return csv_bytes(lines)

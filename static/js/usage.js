@@ -1,29 +1,10 @@
-// Requests and tokens over time, by model. The server has counted.
-import { fromTemplate, setText } from "./dom.js";
-import { HistoryChart } from "./history_chart.js";
+// Requests and tokens over time, by model.
+import { countsPanel } from "./counts_panel.js";
 
-const data = JSON.parse(document.getElementById("usage-data")?.textContent ?? "{}");
 const parent = document.querySelector("[data-usage-panels]");
 
-function panel(what, words) {
-  const { t, step, lines, left_out: leftOut } = data;
-  const section = fromTemplate("usage-panel");
-  const title = `${words}, each ${step === 3600 ? "hour" : "day"}`;
-  setText(section.querySelector("[data-title]"), title);
-  section.querySelector("[data-plot]").setAttribute("aria-label", title);
-  parent.append(section);
-  const view = { start: t[0], end: t.at(-1) };
-  // The fifth colour of charts is as green as the first.
-  const shown = lines.map((line, place) => ({ label: line.name, place: place < 4 ? place : place + 1 }));
-  const chart = new HistoryChart(section, { unit: "count", left_out: leftOut }, shown, view, (start, end) => {
-    const inside = Math.max(t[0], start) < Math.min(t.at(-1), end);
-    Object.assign(view, inside && end - start >= 2 * step ? { start: Math.max(t[0], start), end: Math.min(t.at(-1), end) } : { start: t[0], end: t.at(-1) });
-    chart.move();
-  });
-  chart.fill(t, lines.map((line) => ({ mean: line[what], low: line[what], high: line[what] })));
-}
-
 if (parent) {
-  panel("tokens", "Tokens written by model");
-  panel("requests", "Requests by model");
+  const use = JSON.parse(document.getElementById("usage-data").textContent);
+  countsPanel(parent, "usage-panel", "Tokens written by model", use, "tokens");
+  countsPanel(parent, "usage-panel", "Requests by model", use, "requests");
 }

@@ -10,7 +10,7 @@ from typing import Any
 class Part:
     """A piece of a record. `template` is a name below templates/transcripts_app/parts/, `data` all it needs.
 
-    Texts in `data` are plain unless their name ends in `_html`; those are sanitised. `is_cut`
+    Texts in `data` are plain unless named `html` or `…_html`; those are sanitised. `is_cut`
     says that more is shown on demand (`record_view(…, whole=True)`); `size` is all of it, in words.
     """
 
