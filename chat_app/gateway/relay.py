@@ -26,6 +26,7 @@ HEADERS_SECONDS = 10.0  # a stream's client hears of us after so long, whether t
 HEARTBEAT_SECONDS = 15.0
 BEAT = b": still waiting\n\n"
 READ_BYTES = 2**18
+ANSWER_MOST = 256 * 2**20  # of one that is not streamed: a batch of embeddings is tens of MiB
 EVENT_STREAM = b"text/event-stream"
 NOT_OURS = ("User-Agent", "Accept")
 PASSED_ON = ("content-type", "x-request-id", "retry-after")
@@ -116,7 +117,10 @@ class Relay:
             await self._stream(response, hide)
             return
         try:
-            body = await response.read()
+            body = await _read(response)
+        except GatewayError as error:
+            await self._fail(error)
+            return
         except LOST as error:
             await self._fail(_lost(error))
             return
@@ -200,6 +204,18 @@ class Relay:
     async def _body(self, data: bytes, more: bool = True) -> None:
         self._sent += 1
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Return a whole answer. Raises GatewayError for one that no memory should hold."""
+    pieces, size = [], 0
+    while data := await response.content.readany():
+        size += len(data)
+        if size > ANSWER_MOST:
+            words = f"The engine's answer is larger than {ANSWER_MOST // 2**20} MiB."
+            raise GatewayError(502, "answer_too_large", words)
+        pieces.append(data)
+    return b"".join(pieces)
 
 
 def session_make() -> aiohttp.ClientSession:

@@ -325,6 +325,16 @@ def test_an_engines_refusal_keeps_its_words_and_gets_our_code(
     assert "oops" in answer.json()["error"]["message"]
 
 
+def test_an_answer_without_end_is_refused(
+    client: httpx.Client, ready: ReadyMake, engine: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat_app.gateway.relay.ANSWER_MOST", 1000)
+    ready()
+    engine.pages[CHAT] = _answer(filler="x" * 2000)
+    answer = client.post(CHAT, json=BODY)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "answer_too_large")
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_an_engine_cannot_send_us_elsewhere(
     client: httpx.Client, ready: ReadyMake, engine: Site, streamed: bool
