@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -178,7 +179,10 @@ def nginx(engine: int) -> Iterator[Way | None]:
         config.write_text(NGINX.format(folder=folder, engine=engine, port=port))
         process = subprocess.Popen([program, "-c", str(config)])
         try:
-            time.sleep(0.5)
+            while True:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                time.sleep(0.01)
             yield Way("nginx", port, psutil.Process(process.pid))
         finally:
             process.terminate()
